@@ -1,0 +1,295 @@
+// swift-tools-version: 6.2
+// medcloud: the targets by layer, in import order. Imports go one way only:
+// System ← Core ← IaaS ← DaaS ← PaaS ← SaaS ← Gateway ← executables (checked by ops/check-imports).
+
+import PackageDescription
+
+let package = Package(
+    name: "medcloud",
+    products: [
+        .executable(name: "medcloud", targets: ["medcloud"]),
+        .executable(name: "medcloudd", targets: ["medcloudd"]),
+        .executable(name: "medcloud-controller", targets: ["medcloud-controller"]),
+    ],
+    dependencies: [
+        // Exact versions: what a user resolves is what CI tested (docs/decisions/0001).
+        .package(url: "https://github.com/apple/swift-argument-parser", exact: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-crypto", exact: "4.5.2"),
+        .package(url: "https://github.com/apple/swift-http-types", exact: "1.8.0"),
+        .package(url: "https://github.com/apple/swift-log", exact: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-nio", exact: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-nio-ssl", exact: "2.37.6"),
+        .package(url: "https://github.com/hummingbird-project/hummingbird", exact: "2.28.1"),
+        .package(url: "https://github.com/swift-server/async-http-client", exact: "1.37.0"),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle", exact: "2.13.0"),
+        .package(url: "https://github.com/vapor/jwt-kit", exact: "5.7.1"),
+    ],
+    targets: [
+        // MARK: System — module maps and shims, nothing else
+
+        /// libpq, the PostgreSQL client library.
+        .systemLibrary(
+            name: "CLibPQ", path: "Sources/System/CLibPQ", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
+        /// Linux calls that Swift does not import: epoll, eventfd, prctl.
+        .target(name: "CLinux", path: "Sources/System/CLinux"),
+
+        // MARK: Core — what every layer speaks
+
+        /// Identifiers, the tenant boundary and where a region keeps its state.
+        .target(name: "CloudModel", path: "Sources/Core/CloudModel"),
+        /// A strict JSON scanner over bytes: validates once, indexes, never re-encodes.
+        .target(name: "StrictJSON", path: "Sources/Core/StrictJSON"),
+        /// The libpq driver: pools, pipelined readers, typed errors.
+        .target(
+            name: "PostgresDriver",
+            dependencies: [
+                "CLibPQ", "CLinux",
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+            ],
+            path: "Sources/Core/PostgresDriver"),
+        /// Checksummed, advisory-locked SQL migrations.
+        .target(
+            name: "SchemaMigration",
+            dependencies: [
+                "PostgresDriver",
+                .product(name: "Crypto", package: "swift-crypto"),
+                .product(name: "Logging", package: "swift-log"),
+            ],
+            path: "Sources/Core/SchemaMigration"),
+        /// Principals, scopes, assertions and access tokens.
+        .target(
+            name: "CloudIdentity",
+            dependencies: [
+                "CloudModel", "StrictJSON",
+                .product(name: "Crypto", package: "swift-crypto"),
+                .product(name: "JWTKit", package: "jwt-kit"),
+            ],
+            path: "Sources/Core/CloudIdentity"),
+        /// HTTP edge types that know no server: problems, paging, conditional requests.
+        .target(
+            name: "CloudHTTP",
+            dependencies: [
+                "CloudModel", "StrictJSON",
+                .product(name: "HTTPTypes", package: "swift-http-types"),
+                .product(name: "NIOCore", package: "swift-nio"),
+            ],
+            path: "Sources/Core/CloudHTTP"),
+        /// Structured logs without patient data, and Prometheus metrics.
+        .target(
+            name: "CloudTelemetry",
+            dependencies: [
+                "CloudModel",
+                .product(name: "Logging", package: "swift-log"),
+            ],
+            path: "Sources/Core/CloudTelemetry"),
+
+        // MARK: DaaS — databases per tenant
+
+        /// The control database: tenants, where their databases live, and the state each is in.
+        .target(
+            name: "TenantRegistry",
+            dependencies: [
+                "CloudModel", "PostgresDriver", "SchemaMigration",
+                .product(name: "Crypto", package: "swift-crypto"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"),
+            ],
+            path: "Sources/DaaS/TenantRegistry"),
+        /// Makes, migrates, isolates and removes tenant databases (the controller's work).
+        .target(
+            name: "DatabaseService",
+            dependencies: [
+                "CloudModel", "PostgresDriver", "SchemaMigration", "TenantRegistry",
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+            ],
+            path: "Sources/DaaS/DatabaseService"),
+
+        // MARK: PaaS — what modules are made of
+
+        /// The module contract.
+        .target(
+            name: "ModuleKit",
+            dependencies: [
+                "CloudHTTP", "CloudIdentity", "CloudModel", "PostgresDriver", "SchemaMigration",
+                .product(name: "HTTPTypes", package: "swift-http-types"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"),
+            ],
+            path: "Sources/PaaS/ModuleKit"),
+        /// The FHIR store: definitions, validation, index extraction, search, history, audit.
+        .target(
+            name: "ClinicalData",
+            dependencies: [
+                "CloudModel", "PostgresDriver", "SchemaMigration", "StrictJSON",
+                .product(name: "Crypto", package: "swift-crypto"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"),
+            ],
+            path: "Sources/PaaS/ClinicalData"),
+        /// Clients, keys and the authorization server of a tenant.
+        .target(
+            name: "ApplicationRegistry",
+            dependencies: [
+                "CloudHTTP", "CloudIdentity", "CloudModel", "PostgresDriver", "StrictJSON", "TenantRegistry",
+                .product(name: "Crypto", package: "swift-crypto"),
+                .product(name: "HTTPTypes", package: "swift-http-types"),
+                .product(name: "JWTKit", package: "jwt-kit"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+            ],
+            path: "Sources/PaaS/ApplicationRegistry"),
+
+        // MARK: SaaS — one module each
+
+        /// FHIR R4 over a tenant's records.
+        .target(
+            name: "HealthRecordExchange",
+            dependencies: [
+                "ClinicalData", "CloudHTTP", "CloudIdentity", "CloudModel", "ModuleKit", "PostgresDriver", "StrictJSON",
+                .product(name: "HTTPTypes", package: "swift-http-types"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"),
+            ],
+            path: "Sources/SaaS/HealthRecordExchange"),
+
+        // MARK: Gateway
+
+        /// The HTTP edge: limits, authentication, tenant resolution, routing, self-description.
+        .target(
+            name: "Gateway",
+            dependencies: [
+                "ApplicationRegistry", "ClinicalData", "CloudHTTP", "CloudIdentity", "CloudModel", "CloudTelemetry",
+                "ModuleKit", "PostgresDriver", "StrictJSON", "TenantRegistry",
+                .product(name: "Crypto", package: "swift-crypto"),
+                .product(name: "Hummingbird", package: "hummingbird"),
+                .product(name: "HummingbirdTLS", package: "hummingbird"),
+                .product(name: "HTTPTypes", package: "swift-http-types"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "NIOSSL", package: "swift-nio-ssl"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+            ],
+            path: "Sources/Gateway/Gateway"),
+
+        // MARK: Executables — a page each
+
+        /// The commands of `medcloud`: the operator's CLI and the one-machine supervisor. No libpq, no libvirt.
+        .target(
+            name: "OperatorCommands",
+            dependencies: [
+                "CLinux", "CloudIdentity", "CloudModel", "CloudTelemetry", "StrictJSON",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "AsyncHTTPClient", package: "async-http-client"),
+                .product(name: "Crypto", package: "swift-crypto"),
+                .product(name: "JWTKit", package: "jwt-kit"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+            ],
+            path: "Sources/Executables/OperatorCommands"),
+        /// The operator's command line.
+        .executableTarget(
+            name: "medcloud",
+            dependencies: ["OperatorCommands", .product(name: "ArgumentParser", package: "swift-argument-parser")],
+            path: "Sources/Executables/medcloud"),
+        /// A gateway worker with the in-process modules.
+        .executableTarget(
+            name: "medcloudd",
+            dependencies: [
+                "ApplicationRegistry", "ClinicalData", "CloudModel", "CloudTelemetry", "Gateway",
+                "HealthRecordExchange", "ModuleKit", "PostgresDriver", "TenantRegistry",
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+            ],
+            path: "Sources/Executables/medcloudd"),
+        /// Makes desired state true: databases today, machines with the next issue.
+        .executableTarget(
+            name: "medcloud-controller",
+            dependencies: [
+                "ApplicationRegistry", "ClinicalData", "CloudModel", "CloudTelemetry", "DatabaseService",
+                "PostgresDriver", "SchemaMigration", "TenantRegistry",
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+            ],
+            path: "Sources/Executables/medcloud-controller"),
+
+        // MARK: Tests — mirror Sources
+
+        /// Private Postgres clusters, regions and clients for tests; small fakes of our own.
+        .target(
+            name: "TestSupport",
+            dependencies: [
+                "CloudModel", "PostgresDriver", "SchemaMigration",
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+            ],
+            path: "Tests/TestSupport"),
+        .testTarget(
+            name: "CloudModelTests", dependencies: ["CloudModel"], path: "Tests/Core/CloudModelTests"),
+        .testTarget(
+            name: "StrictJSONTests", dependencies: ["StrictJSON"], path: "Tests/Core/StrictJSONTests"),
+        .testTarget(
+            name: "PostgresDriverTests",
+            dependencies: ["PostgresDriver", "SchemaMigration", "TestSupport"],
+            path: "Tests/Core/PostgresDriverTests"),
+        .testTarget(
+            name: "CloudIdentityTests",
+            dependencies: ["CloudIdentity", "CloudModel"], path: "Tests/Core/CloudIdentityTests"),
+        .testTarget(
+            name: "CloudHTTPTests", dependencies: ["CloudHTTP"], path: "Tests/Core/CloudHTTPTests"),
+        .testTarget(
+            name: "DatabaseServiceTests",
+            dependencies: ["CloudModel", "DatabaseService", "PostgresDriver", "TenantRegistry", "TestSupport"],
+            path: "Tests/DaaS/DatabaseServiceTests"),
+        .testTarget(
+            name: "ClinicalDataTests",
+            dependencies: [
+                "ClinicalData", "CloudModel", "PostgresDriver", "SchemaMigration", "StrictJSON", "TestSupport",
+            ],
+            path: "Tests/PaaS/ClinicalDataTests"),
+        .testTarget(
+            name: "ApplicationRegistryTests",
+            dependencies: ["ApplicationRegistry", "CloudIdentity", "CloudModel", "TenantRegistry", "TestSupport"],
+            path: "Tests/PaaS/ApplicationRegistryTests"),
+        .testTarget(
+            name: "HealthRecordExchangeTests",
+            dependencies: ["ClinicalData", "HealthRecordExchange", "ModuleKit", "TestSupport"],
+            path: "Tests/SaaS/HealthRecordExchangeTests"),
+        .testTarget(
+            name: "GatewayTests",
+            dependencies: ["Gateway", "ModuleKit", "TestSupport"],
+            path: "Tests/Gateway/GatewayTests"),
+        .testTarget(
+            name: "CLITests", dependencies: ["OperatorCommands", "TestSupport"], path: "Tests/CLITests"),
+        .testTarget(
+            name: "IntegrationTests", dependencies: ["CloudModel", "StrictJSON", "TestSupport"],
+            path: "Tests/IntegrationTests"),
+    ],
+    swiftLanguageModes: [.v6]
+)
+
+// One place for the settings of our own targets.
+for target in package.targets where target.type != .system && target.name != "CLinux" {
+    target.swiftSettings = [
+        // A warning is an error in our code; dependencies keep theirs.
+        .treatAllWarnings(as: .error),
+        // `any` is written where it costs.
+        .enableUpcomingFeature("ExistentialAny"),
+        // What a file uses, it imports.
+        .enableUpcomingFeature("MemberImportVisibility"),
+        // Imports stay internal unless a signature needs them.
+        .enableUpcomingFeature("InternalImportsByDefault"),
+    ]
+    // Where C pointers live, each unsafe use is marked.
+    if target.name == "PostgresDriver" {
+        target.swiftSettings?.append(.strictMemorySafety())
+    }
+}

@@ -1,0 +1,5 @@
+#pragma once
+// Linux calls that Swift's Glibc overlay does not import.
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/prctl.h>
