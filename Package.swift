@@ -113,7 +113,7 @@ let package = Package(
         .target(
             name: "ModuleKit",
             dependencies: [
-                "CloudHTTP", "CloudIdentity", "CloudModel", "PostgresDriver", "SchemaMigration",
+                "CloudHTTP", "CloudIdentity", "CloudModel", "PostgresDriver", "SchemaMigration", "TenantRegistry",
                 .product(name: "HTTPTypes", package: "swift-http-types"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
