@@ -128,7 +128,12 @@ let package = Package(
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
             ],
-            path: "Sources/PaaS/ClinicalData"),
+            path: "Sources/PaaS/ClinicalData",
+            resources: [
+                .embedInCode("Migrations/V0001__clinical_store.sql"),
+                .embedInCode("Migrations/V0002__write.sql"),
+                .embedInCode("Migrations/V0003__answers_and_grants.sql"),
+            ]),
         /// Clients, keys and the authorization server of a tenant.
         .target(
             name: "ApplicationRegistry",

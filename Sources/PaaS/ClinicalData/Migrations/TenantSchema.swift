@@ -1,0 +1,9 @@
+/// The schema of a tenant database: the migration series `tenant`.
+package enum TenantSchema {
+    /// The embedded files in order: names as on disk, contents as bytes.
+    package static let files: [(name: String, bytes: [UInt8])] = [
+        ("V0001__clinical_store.sql", PackageResources.V0001__clinical_store_sql),
+        ("V0002__write.sql", PackageResources.V0002__write_sql),
+        ("V0003__answers_and_grants.sql", PackageResources.V0003__answers_and_grants_sql),
+    ]
+}
