@@ -1,0 +1,224 @@
+#!/usr/bin/env python3
+"""The bars of the platform, one line a figure: `name value unit bar pass|fail`.
+
+Ratios are taken in one run, the two sides in turn, because machines are noisy; audit is on, as always.
+Usage: bench.py [NAME…] with NAME of: start memory tenant ingest search read put
+"""
+
+import concurrent.futures
+import json
+import os
+import pathlib
+import random
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.parse
+
+from region import Region
+
+ROUNDS = int(os.environ.get("BENCH_ROUNDS", "3"))
+SECONDS = int(os.environ.get("BENCH_SECONDS", "5"))
+failed = False
+
+
+def figure(name: str, value: float, unit: str, bar: float, at_least: bool):
+    global failed
+    ok = value >= bar if at_least else value <= bar
+    failed = failed or not ok
+    sign = ">=" if at_least else "<="
+    print(f"{name} {value:.2f} {unit} {sign}{bar:g} {'pass' if ok else 'fail'}", flush=True)
+
+
+def note(name: str, value: float, unit: str):
+    print(f"# {name} {value:.1f} {unit}", flush=True)
+
+
+def wrk(region: Region, script: str, seconds: int = SECONDS, clients: int = 64) -> tuple[float, float]:
+    """Requests a second and p99 in ms; any answer that is not 2xx or 3xx ends the benchmark."""
+    with tempfile.NamedTemporaryFile("w", suffix=".lua", delete=False) as file:
+        file.write(script)
+    text = subprocess.run(
+        ["wrk", "-t2", f"-c{clients}", f"-d{seconds}s", "--latency", "-s", file.name, region.base],
+        check=True, capture_output=True, text=True).stdout
+    os.unlink(file.name)
+    if "Non-2xx" in text or "Socket errors" in text:
+        raise SystemExit("wrk met errors:\n" + text)
+    rate = next(float(line.split()[1]) for line in text.splitlines() if line.startswith("Requests/sec"))
+    p99 = next(line.split()[1] for line in text.splitlines() if line.strip().startswith("99%"))
+    scale = 1.0 if p99.endswith("ms") else 0.001 if p99.endswith("us") else 1000.0
+    return rate, float(p99.rstrip("mus")) * scale
+
+
+def bundles() -> list[pathlib.Path]:
+    """Transaction bundles of 50 synthetic patients, made once by ops/synthea."""
+    folder = pathlib.Path(os.environ["BENCH_BUNDLES"])
+    files = sorted(folder.glob("*.json"))
+    if not files:
+        raise SystemExit(f"no bundles in {folder}")
+    return files
+
+
+def ingest(region: Region):
+    """Posts every bundle with four clients; the data stays for the other figures."""
+    files = bundles()
+    contents = [file.read_bytes() for file in files]
+    resources = sum(len(json.loads(content)["entry"]) for content in contents)
+    token = region.token("h1")
+    began = time.monotonic()
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda content: region.fhir("h1", "/", token, "POST", content), contents))
+    seconds = time.monotonic() - began
+    note("ingest.resources", resources, "resources")
+    figure("ingest", resources / seconds, "resources/s", 600, True)
+
+
+def identifiers(region: Region, type_code_of: str, limit: int = 5000) -> list[str]:
+    database = region.tenant_database()
+    return region.psql(
+        database,
+        f"select id from fhir.resource where not deleted and content like '%\"resourceType\":%\"{type_code_of}\"%' "
+        f"limit {limit}").split()
+
+
+def read(region: Region):
+    database = region.tenant_database()
+    type_code = int(region.psql(
+        database, "select type from fhir.resource where not deleted group by type order by count(*) desc limit 1"))
+    ids = region.psql(
+        database, f"select id from fhir.resource where type = {type_code} and not deleted limit 20000").split()
+    sample = region.psql(
+        database, f"select content from fhir.resource where type = {type_code} and not deleted limit 1")
+    type_name = json.loads(sample)["resourceType"]
+    token = region.token("h1")
+    lua_ids = ",".join(f'"{identifier}"' for identifier in ids)
+    script = (
+        f"local ids = {{{lua_ids}}}\n"
+        f"wrk.headers['Authorization'] = 'Bearer {token}'\n"
+        "init = function(args) math.randomseed(os.time()) end\n"
+        f"request = function() return wrk.format('GET', '/t/h1/fhir/{type_name}/' .. ids[math.random(#ids)]) end\n")
+    region.psql(database, "create table if not exists public.bench_id (n int primary key, id text not null)")
+    region.psql(database, "truncate public.bench_id")
+    region.psql(
+        database,
+        "insert into public.bench_id select row_number() over (), id from "
+        f"(select id from fhir.resource where type = {type_code} and not deleted limit 20000) s")
+    # The select that the platform's read amounts to, by primary key, on the same rows.
+    select = pathlib.Path(tempfile.mkstemp(suffix=".sql")[1])
+    count = len(ids)
+    prefix_ids = region.psql(database, "select count(*) from public.bench_id")
+    assert int(prefix_ids) == count
+    select.write_text(
+        f"\\set n random(1, {count})\n"
+        "select r.version, r.last_updated, r.content from public.bench_id b join fhir.resource r "
+        f"on r.type = {type_code} and r.id = b.id where b.n = (:n)::int;\n")
+    os.chmod(select, 0o644)
+    wrk(region, script, seconds=2)
+    ratios = []
+    for _ in range(ROUNDS):
+        theirs = region.pgbench(database, select, 64, SECONDS)
+        ours, p99 = wrk(region, script)
+        note("read.pgbench", theirs, "tps")
+        note("read.gateway", ours, f"req/s (p99 {p99:.1f} ms)")
+        ratios.append(ours / theirs)
+    figure("read.ratio", statistics.median(ratios), "of-pgbench", 0.7, True)
+    region.psql(database, "drop table public.bench_id")
+
+
+SEARCHES = [
+    "/Patient?family={family}", "/Patient?name={family}&_count=20", "/Patient?gender=female&_count=20",
+    "/Patient?birthdate=ge1950&birthdate=lt1980", "/Patient?_id={patient}", "/Patient?identifier={identifier}",
+    "/Observation?patient={patient}&_count=50", "/Observation?patient={patient}&_sort=-date&_count=20",
+    "/Observation?code=http://loinc.org|8302-2&_count=50", "/Observation?code=8302-2&value-quantity=gt150&_count=20",
+    "/Observation?patient={patient}&code=8302-2", "/Observation?category=vital-signs&date=ge2015&_count=20",
+    "/Observation?subject:Patient.family={family}&_count=20", "/Encounter?patient={patient}",
+    "/Encounter?date=ge2018&_sort=date&_count=20", "/Encounter?patient={patient}&_include=Encounter:subject",
+    "/Condition?patient={patient}", "/Condition?clinical-status=active&_count=20",
+    "/Patient?_has:Observation:patient:code=8302-2&_count=20", "/Patient?_id={patient}&_revinclude=Condition:patient",
+    "/MedicationRequest?patient={patient}", "/MedicationRequest?status=active&_count=20",
+    "/Procedure?patient={patient}&date=ge2010", "/Immunization?patient={patient}",
+    "/DiagnosticReport?patient={patient}&_count=20", "/Claim?patient={patient}&_count=10",
+    "/Observation?_lastUpdated=ge2020-01-01&_count=10", "/Patient?address-city={city}",
+    "/Observation?patient={patient}&_summary=count", "/Patient?active:missing=true&_count=5",
+]
+
+
+def search(region: Region):
+    token = region.token("h1")
+    patients = [
+        entry["resource"] for entry in region.fhir("h1", "/Patient?_count=50", token)["entry"]]
+    randomness = random.Random(7)
+    durations: dict[str, list[float]] = {}
+    for turn in range(20):
+        for template in SEARCHES:
+            patient = randomness.choice(patients)
+            values = {
+                "family": patient["name"][0]["family"], "patient": patient["id"],
+                "identifier": patient["identifier"][0]["value"],
+                "city": (patient.get("address") or [{}])[0].get("city", "Boston"),
+            }
+            path = template.format(**{key: urllib.parse.quote(value) for key, value in values.items()})
+            path = path.replace("|", "%7C")
+            began = time.monotonic()
+            region.fhir("h1", path, token)
+            if turn:
+                durations.setdefault(template, []).append((time.monotonic() - began) * 1000)
+    everything = [value for values in durations.values() for value in values]
+    for template, values in sorted(durations.items(), key=lambda item: -statistics.median(item[1]))[:5]:
+        note("search.slowest " + template, statistics.median(values), "ms")
+    note("search.p99", sorted(everything)[int(len(everything) * 0.99)], "ms")
+    figure("search.p50", statistics.median(everything), "ms", 30, False)
+
+
+def put(region: Region):
+    """PUT of small changes at 64 clients against pgbench calling the same SQL with the same values."""
+    import put_sql
+    put_sql.run(region, wrk, figure, note, ROUNDS, SECONDS)
+
+
+def tenant(region: Region):
+    times = []
+    for number in range(3):
+        began = time.monotonic()
+        region.tenant(f"bench-{number}")
+        times.append(time.monotonic() - began)
+    figure("tenant.create", statistics.median(times), "s", 2, False)
+
+
+def start(region: Region):
+    times = []
+    for _ in range(ROUNDS):
+        region.stop()
+        times.append(region.start())
+    figure("start.ready", statistics.median(times), "s", 1.5, False)
+
+
+def memory(region: Region):
+    sizes = region.worker_rss_mb()
+    if not sizes:
+        raise SystemExit("no worker found")
+    figure("memory.worker", max(sizes), "MB", 75, False)
+
+
+ALL = {"start": start, "memory": memory, "tenant": tenant, "ingest": ingest, "search": search, "read": read, "put": put}
+NEEDS_DATA = {"search", "read", "put"}
+
+
+def main():
+    names = sys.argv[1:] or list(ALL)
+    for name in names:
+        if name not in ALL:
+            raise SystemExit(f"no benchmark {name!r}; there are: {' '.join(ALL)}")
+    if NEEDS_DATA & set(names) and "ingest" not in names:
+        names = ["ingest", *names]
+    with Region(keep=bool(os.environ.get("BENCH_KEEP"))) as region:
+        region.tenant("h1")
+        for name in sorted(names, key=list(ALL).index):
+            ALL[name](region)
+    raise SystemExit(1 if failed else 0)
+
+
+if __name__ == "__main__":
+    main()
