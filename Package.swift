@@ -64,7 +64,7 @@ let package = Package(
             dependencies: [
                 "CloudModel", "StrictJSON",
                 .product(name: "Crypto", package: "swift-crypto"),
-                .product(name: "JWTKit", package: "jwt-kit"),
+                .product(name: "CryptoExtras", package: "swift-crypto"),
             ],
             path: "Sources/Core/CloudIdentity"),
         /// HTTP edge types that know no server: problems, paging, conditional requests.
@@ -141,7 +141,6 @@ let package = Package(
                 "CloudHTTP", "CloudIdentity", "CloudModel", "PostgresDriver", "StrictJSON", "TenantRegistry",
                 .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "HTTPTypes", package: "swift-http-types"),
-                .product(name: "JWTKit", package: "jwt-kit"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
