@@ -187,14 +187,12 @@ let package = Package(
         .target(
             name: "OperatorCommands",
             dependencies: [
-                "CLinux", "CloudIdentity", "CloudModel", "CloudTelemetry", "StrictJSON",
+                "CLinux", "CloudIdentity", "CloudModel",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
                 .product(name: "Crypto", package: "swift-crypto"),
-                .product(name: "JWTKit", package: "jwt-kit"),
-                .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
-                .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
             ],
             path: "Sources/Executables/OperatorCommands"),
         /// The operator's command line.

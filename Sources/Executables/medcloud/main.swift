@@ -1,1 +1,4 @@
-print("not built yet")
+import Foundation
+import OperatorCommands
+
+exit(await MedcloudProgram.run(Array(CommandLine.arguments.dropFirst())))

@@ -3,3 +3,4 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
+#include "CLinuxSpawn.h"

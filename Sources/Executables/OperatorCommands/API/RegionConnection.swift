@@ -1,0 +1,74 @@
+package import AsyncHTTPClient
+import Foundation
+package import NIOCore
+import NIOHTTP1
+
+/// HTTP to one region.
+package struct RegionConnection: Sendable {
+    package struct Request: Sendable {
+        package var method: String
+        package var url: String
+        package var body: [UInt8]?
+        package var headers: [(String, String)] = []
+        package var timeout: TimeAmount = .seconds(60)
+    }
+
+    package struct Answer: Sendable {
+        package let status: Int
+        package let headers: [(String, String)]
+        package let body: [UInt8]
+
+        package var json: JSONValue? { try? JSONValue(parsing: body) }
+
+        package func header(_ name: String) -> String? {
+            headers.first { $0.0.lowercased() == name.lowercased() }?.1
+        }
+    }
+
+    /// The largest answer that is read into memory.
+    package static let largestAnswer = 256 << 20
+
+    package let client: HTTPClient
+
+    /// Gives `body` a connection and closes it afterwards.
+    package static func with<Result: Sendable>(
+        _ body: (RegionConnection) async throws -> Result
+    ) async throws -> Result {
+        var configuration = HTTPClient.Configuration()
+        configuration.timeout.connect = .seconds(5)
+        // A token must never follow a redirect to another server.
+        configuration.redirectConfiguration = .disallow
+        let client = HTTPClient(eventLoopGroupProvider: .singleton, configuration: configuration)
+        do {
+            let result = try await body(RegionConnection(client: client))
+            try await client.shutdown()
+            return result
+        } catch {
+            try? await client.shutdown()
+            throw error
+        }
+    }
+
+    /// One request and its whole answer.
+    /// - Throws: ``CommandFailure`` with `unreachable` when nobody answers.
+    package func send(_ request: Request) async throws -> Answer {
+        var message = HTTPClientRequest(url: request.url)
+        message.method = .init(rawValue: request.method)
+        for (name, value) in request.headers { message.headers.add(name: name, value: value) }
+        message.headers.add(name: "user-agent", value: "medcloud/\(MedcloudVersion.text)")
+        if let body = request.body { message.body = .bytes(body) }
+        do {
+            let response = try await client.execute(message, timeout: request.timeout)
+            let body = try await response.body.collect(upTo: Self.largestAnswer)
+            return Answer(
+                status: Int(response.status.code), headers: response.headers.map { ($0.name, $0.value) },
+                body: Array(body.readableBytesView))
+        } catch let error as CancellationError {
+            throw error
+        } catch {
+            throw CommandFailure(
+                .unreachable,
+                "\(request.url) does not answer: `medcloud status` shows what runs, `medcloud doctor` what is missing.")
+        }
+    }
+}

@@ -1,0 +1,192 @@
+import CloudModel
+import Glibc
+import NIOCore
+
+/// `medcloud up` in the foreground, from the checks to the end.
+struct RegionLaunch: Sendable {
+    struct Options: Sendable {
+        var state: RegionState
+        var host: String
+        var port: Int
+        var baseURL: String?
+        var workers: Int
+        var demo: Bool
+    }
+
+    let options: Options
+    private let progress = Progress()
+
+    init(options: Options) {
+        self.options = options
+    }
+
+    func run() async throws {
+        let state = options.state
+        umask(0o022)
+        let users = try RegionUsers.resolve()
+        let directory = StateDirectory(state: state, users: users)
+        try directory.checkPlace()
+        try directory.makeRoot()
+        let lock = try RegionLock(state)
+        let content = try directory.content()
+        try directory.checkDiskSpace()
+        try ExecutableLocation.checkReachable(state, users: users)
+        let executables = try ExecutableLocation.find(environment: Environment.current)
+        let postgres = try PostgresInstallation.find(
+            environment: Environment.current, dataVersion: PostgresInstallation.dataVersion(state))
+        let socket = try ListeningSocket.bind(host: options.host, port: options.port)
+
+        if content == .empty {
+            progress.step("making a new region in \(state.directory)")
+            if options.demo { try DemoRegion.request(in: state) }
+            try directory.writeFormat()
+        }
+        try directory.prepare()
+        let baseURL = options.baseURL ?? socket.baseURL
+        try RegionSecrets.ensure(state, users: users)
+        try RegionSecrets.ensureOperator(state, users: users, baseURL: baseURL)
+        let bootstrap = ClusterBootstrap(state: state, users: users, installation: postgres)
+        if !bootstrap.missing.isEmpty {
+            progress.step("creating the databases (PostgreSQL \(postgres.majorVersion))")
+            try bootstrap.initialize()
+        }
+        try bootstrap.writeConfiguration()
+
+        let plan = try plan(
+            users: users, bootstrap: bootstrap, executables: executables, socket: socket, baseURL: baseURL)
+        let supervisor = Supervisor(plan: plan)
+        let signals = StopSignals { supervisor.requestStop() }
+        progress.step("starting Postgres")
+        supervisor.start()
+        try await follow(supervisor, baseURL: baseURL)
+        withExtendedLifetime(signals) {}
+        Self.hold(lock)
+    }
+
+    /// The lock is held until here: `deinit` of a value that nobody uses any more could come earlier.
+    private static func hold(_ lock: consuming RegionLock) {}
+
+    private func plan(
+        users: RegionUsers, bootstrap: ClusterBootstrap, executables: ExecutableLocation, socket: ListeningSocket,
+        baseURL: String
+    ) throws -> Supervisor.Plan {
+        let state = options.state
+        let limit = FileLimit.raise()
+        if limit < FileLimit.wanted {
+            Terminal.note(
+                "         note: only \(limit) open files are allowed, \(FileLimit.wanted) would be better: the gateway "
+                    + "caps its connections accordingly (raise it with `ulimit -n`).")
+        }
+        for name in RegionState.clusters + ["controller"] { LogTail.rotate(state.logFile(process: name)) }
+        let environment = Environment.service()
+        var controller = ProcessSpecification(
+            name: "controller",
+            executable: try executables.path(of: "medcloud-controller", for: users.database, state: state),
+            arguments: ["--state", state.directory, "--base-url", baseURL], environment: environment)
+        controller.user = users.database
+        controller.logFile = state.logFile(process: "controller")
+        let gateway = try executables.path(of: "medcloudd", for: users.gateway, state: state)
+        let workers = (1...options.workers).map { number in
+            var worker = ProcessSpecification(
+                name: "gateway-\(number)", executable: gateway,
+                arguments: [
+                    "--state", state.directory, "--base-url", baseURL, "--worker", String(number),
+                    "--listen-fd", String(ProcessSpecification.inheritedNumber),
+                ],
+                environment: environment)
+            worker.user = users.gateway
+            worker.logFile = state.logFile(process: worker.name)
+            worker.inherited = socket.descriptor
+            return worker
+        }
+        let file = RegionFile(
+            phase: .starting, supervisor: getpid(), version: MedcloudVersion.text, host: socket.host,
+            port: socket.port, baseURL: baseURL, startedAt: Int64(time(nil)), readyAfter: nil, processes: [])
+        return Supervisor.Plan(
+            state: state, bootstrap: bootstrap, controller: controller, workers: workers, file: file)
+    }
+
+    /// Shows what the supervisor does until it has stopped everything.
+    private func follow(_ supervisor: Supervisor, baseURL: String) async throws {
+        var failure: CommandFailure?
+        try await RegionConnection.with { connection in
+            await withTaskGroup(of: Void.self) { group in
+                for await notice in supervisor.notices {
+                    switch notice {
+                    case .phase(.startingServices):
+                        progress.step("starting the controller and \(options.workers) gateway workers")
+                        group.addTask { await probe(supervisor, connection: connection, baseURL: baseURL) }
+                    case .phase(.serving):
+                        progress.step("ready at \(baseURL)")
+                        group.addTask { await welcome(connection: connection, baseURL: baseURL) }
+                    case .phase(.drainingWorkers):
+                        progress.step("stopping the gateway workers")
+                        group.cancelAll()
+                    case .phase(.stoppingController): progress.step("stopping the controller")
+                    case .phase(.stoppingClusters): progress.step("stopping Postgres")
+                    case .phase(.stopped): progress.step("stopped")
+                    case .phase(.startingClusters): continue
+                    case .died(let name, let reason):
+                        progress.step("\(name) ended (\(reason)); starting it again")
+                    case .gaveUp(let name):
+                        failure = Self.explain(name, state: options.state)
+                    }
+                }
+                group.cancelAll()
+            }
+        }
+        if let failure { throw failure }
+    }
+
+    private static func explain(_ name: String, state: RegionState) -> CommandFailure {
+        let log = state.logFile(process: name)
+        let last = LogTail.lines(of: log, count: 5).map { "\n    " + $0 }.joined()
+        return CommandFailure(.failed, "\(name) does not start; the end of \(log):\(last.isEmpty ? " (empty)" : last)")
+    }
+
+    /// Asks `/readyz` until it answers 200.
+    private func probe(_ supervisor: Supervisor, connection: RegionConnection, baseURL: String) async {
+        let host = options.host.contains(":") ? "[\(options.host)]" : options.host
+        let file = try? RegionFile.read(options.state)
+        let url = "http://\(host):\(file?.port ?? options.port)/readyz"
+        var patience = 0
+        while !Task.isCancelled {
+            let request = RegionConnection.Request(method: "GET", url: url, timeout: .seconds(2))
+            if let answer = try? await connection.send(request), answer.status == 200 {
+                supervisor.servicesReady()
+                return
+            }
+            patience += 1
+            if patience % 250 == 0 { progress.step("still waiting for \(url)") }
+            try? await Task.sleep(for: .milliseconds(20))
+        }
+    }
+
+    private func welcome(connection: RegionConnection, baseURL: String) async {
+        do {
+            if DemoRegion.isRequested(in: options.state) {
+                progress.step("making the demo hospitals h1 and h2")
+                try await DemoRegion(state: options.state, connection: connection).make()
+            }
+            Welcome(state: options.state, baseURL: baseURL).print()
+        } catch is CancellationError {
+            return
+        } catch {
+            Terminal.error("The demo hospitals could not be made; the next start tries again. \(error)")
+            Welcome(state: options.state, baseURL: baseURL).print()
+        }
+    }
+}
+
+extension ListeningSocket {
+    /// `http://127.0.0.1:8080`; an address that means "all" is shown as the loopback address.
+    var baseURL: String {
+        let shown =
+            switch host {
+            case "0.0.0.0": "127.0.0.1"
+            case "::": "[::1]"
+            default: host.contains(":") ? "[\(host)]" : host
+            }
+        return "http://\(shown):\(port)"
+    }
+}

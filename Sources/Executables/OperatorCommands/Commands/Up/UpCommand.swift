@@ -1,0 +1,50 @@
+import ArgumentParser
+import CloudModel
+import Glibc
+
+/// `medcloud up`
+struct UpCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "up",
+        abstract: "Start a region on this machine.",
+        discussion: """
+            Starts two private Postgres clusters, the controller and the gateway workers as children of this process, \
+            restarts whatever dies, and stops everything in order on Ctrl-C. All data lies in the state directory; the \
+            next `medcloud up` goes on with it. An empty state becomes a demo region of two hospitals, unless --empty.
+            """)
+
+    @OptionGroup var region: RegionOptions
+
+    @Option(help: "The port to listen on; 0 takes any free one.")
+    var port = 8080
+
+    @Option(help: "The address to listen on. Anything but loopback should have TLS in front.")
+    var host = "127.0.0.1"
+
+    @Option(name: .customLong("base-url"), help: "The region's address as clients write it, if not http://HOST:PORT.")
+    var baseURL: String?
+
+    @Option(help: "How many gateway workers serve the port.")
+    var workers = 2
+
+    @Flag(help: "Leave an empty state empty: no demo hospitals.")
+    var empty = false
+
+    @Flag(help: "Return when the region is ready and leave it running; `medcloud down` stops it.")
+    var detach = false
+
+    func validate() throws {
+        guard (1...64).contains(workers) else { throw ValidationError("--workers must be 1 to 64.") }
+        guard (0...65_535).contains(port) else { throw ValidationError("--port must be 0 to 65535.") }
+    }
+
+    func run() async throws {
+        let options = RegionLaunch.Options(
+            state: region.state, host: host, port: port, baseURL: baseURL, workers: workers, demo: !empty)
+        if detach {
+            try await DetachedStart(state: region.state).run()
+        } else {
+            try await RegionLaunch(options: options).run()
+        }
+    }
+}
