@@ -1,0 +1,117 @@
+// The FHIR R4 definitions, parsed once.
+
+import StrictJSON
+
+/// Types, elements, value sets, search parameters and compartments of FHIR R4 (4.0.1).
+///
+/// Parsed from the generated text at first use (some milliseconds, a few megabytes) and constant from then on.
+package final class Definitions: Sendable {
+    /// The one instance.
+    package static let r4 = Definitions(R4Definitions.text)
+
+    /// The 146 resource types in the order of their codes.
+    package let types: [ResourceType]
+    let typeNames: [String]
+    let typesByName: [String: ResourceType]
+
+    let typeDefinitions: [TypeDefinition]
+    let typeNumbers: [String: Int16]
+    /// The type definition of each resource type, by code - 1.
+    let resourceDefinitions: [Int16]
+    let elements: [ElementDefinition]
+    let slots: [UInt16]
+    let targets: [ResourceType]
+    let valueSets: [ValueSet]
+
+    private let parameters: [SearchParameter]
+    /// Where the parameters of each resource type lie, by code - 1.
+    private let parameterRanges: [Range<Int>]
+    let programs: [PathProgram]
+    let alternatives: [PathAlternative]
+    let steps: [PathStep]
+    private let compartments: [String: Compartment]
+
+    private init(_ text: StaticString) {
+        var reader = DefinitionsReader(text)
+        reader.read()
+        types = reader.types
+        typeNames = reader.typeNames
+        typesByName = reader.typesByName
+        typeDefinitions = reader.typeDefinitions
+        typeNumbers = reader.typeNumbers
+        resourceDefinitions = reader.typeNames.compactMap { [numbers = reader.typeNumbers] in numbers[$0] }
+        elements = reader.elements
+        slots = reader.slots
+        targets = reader.targets
+        valueSets = reader.valueSets
+        parameters = reader.parameters
+        programs = reader.programs
+        alternatives = reader.alternatives
+        steps = reader.steps
+        compartments = reader.compartments
+        var ranges = [Range<Int>](repeating: 0..<0, count: reader.types.count)
+        for (index, parameter) in reader.parameters.enumerated() {
+            let type = Int(parameter.type.code) - 1
+            ranges[type] = (ranges[type].isEmpty ? index : ranges[type].lowerBound)..<index + 1
+        }
+        parameterRanges = ranges
+    }
+
+    // MARK: Search parameters
+
+    /// The parameters of a type, sorted by code. Among them `_profile`, `_security`, `_source` and `_tag`, but not
+    /// `_id` and `_lastUpdated`, which are columns of the resource table.
+    package func parameters(of type: ResourceType) -> ArraySlice<SearchParameter> {
+        parameters[parameterRanges[Int(type.code) - 1]]
+    }
+
+    /// The parameter of a type with this code, or nil.
+    package func parameter(_ type: ResourceType, _ code: String) -> SearchParameter? {
+        let range = parameterRanges[Int(type.code) - 1]
+        var (low, high) = (range.lowerBound, range.upperBound)
+        while low < high {
+            let middle = (low + high) / 2
+            if parameters[middle].code == code { return parameters[middle] }
+            if parameters[middle].code.utf8.lexicographicallyPrecedes(code.utf8) {
+                low = middle + 1
+            } else {
+                high = middle
+            }
+        }
+        return nil
+    }
+
+    /// The parameter with this id, or nil.
+    package func parameter(id: Int32) -> SearchParameter? {
+        parameters.indices.contains(Int(id) - 1) ? parameters[Int(id) - 1] : nil
+    }
+
+    /// `Patient`, `Encounter`, `RelatedPerson`, `Practitioner` or `Device`; nil for any other name.
+    package func compartment(_ name: String) -> Compartment? { compartments[name] }
+
+    // MARK: Elements
+
+    /// The keys of a resource of this type in the order of the definition.
+    package func elements(of type: ResourceType) -> ArraySlice<ElementDefinition> {
+        elements[typeDefinitions[Int(resourceDefinitions[Int(type.code) - 1])].elements]
+    }
+
+    /// The keys of a complex element; none of a primitive one or a resource.
+    package func elements(of type: ElementType) -> ArraySlice<ElementDefinition> {
+        guard case .complex(let number) = type else { return [] }
+        return elements[typeDefinitions[Int(number)].elements]
+    }
+
+    /// The element of a type with this key, or nil; the index is into `elements`.
+    @inline(__always)
+    func element(_ type: TypeDefinition, hash: UInt32, _ key: UnsafeBufferPointer<UInt8>) -> Int? {
+        var slot = Int(hash) & type.slotMask
+        while true {
+            let entry = slots[type.firstSlot &+ slot]
+            guard entry != 0 else { return nil }
+            let index = type.elements.lowerBound &+ Int(entry) &- 1
+            if elements[index].hash == hash, elements[index].text.buffer.elementsEqual(key) { return index }
+            slot = (slot &+ 1) & type.slotMask
+        }
+    }
+}
