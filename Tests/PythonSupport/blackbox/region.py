@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import functools
+import json
 import os
 import pwd
 import shutil
@@ -12,11 +14,12 @@ import socket
 import subprocess
 import tempfile
 import time
+import uuid
 from pathlib import Path
 
 from .fhir import Fhir
 from .tokens import AccessToken, Client
-from .web import Web
+from .web import Answer, Web
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 PR_SET_PDEATHSIG = 1
@@ -50,6 +53,25 @@ class Region:
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.environment, cwd="/",
                 preexec_fn=_die_with_parent)
         self.wait_ready()
+
+    @property
+    def operator(self) -> Client:
+        """The operator's client."""
+        return Client(self.state / "operator.json")
+
+    def api(self, method: str, path: str, body=None, **headers: str) -> Answer:
+        """One call of the platform API as the operator."""
+        token = self.operator_token
+        sent = {"Authorization": f"Bearer {token}", "Idempotency-Key": str(uuid.uuid4())}
+        if body is not None:
+            sent["Content-Type"] = "application/json"
+            body = json.dumps(body)
+        return self.web.request(method, path, body, {**sent, **headers})
+
+    @functools.cached_property
+    def operator_token(self) -> AccessToken:
+        """An access token of the operator, renewed as needed."""
+        return AccessToken(self.web, self.operator)
 
     def wait_ready(self, seconds: float = 60) -> None:
         """Returns when /readyz answers 200."""
@@ -141,7 +163,7 @@ class Tenant:
         self.client = next(
             (c for c in self.clients.values() if "*.cruds" in c.scope), next(iter(self.clients.values())))
         self.path = f"/t/{name}/fhir"
-        self.base = region.origin + self.path
+        self.base = self.client.base
         self.token = AccessToken(region.web, self.client)
         self.fhir = Fhir(region.web, self.path, self.token)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 import jwt
-from jwt.algorithms import ECAlgorithm, RSAAlgorithm
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from .web import Answer, Web
 
@@ -18,34 +18,17 @@ ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
 
 class Client:
-    """An OAuth client out of the key file that `medcloud tenant create` wrote."""
+    """An OAuth client out of a key file: that of a tenant's client, or the operator's profile."""
 
     def __init__(self, path: Path) -> None:
         document = json.loads(path.read_text())
-        self.document = document
-        self.identity: str = _first(document, "clientId", "client_id", "clientID", "id")
-        self.token_url: str = _first(document, "tokenUrl", "tokenEndpoint", "token_endpoint", "tokenURL", "token_url")
-        self.base: str | None = _first(document, "fhirBase", "fhir_base", "baseUrl", "base", "fhirBaseURL", "baseURL", default=None)
-        self.scope: str = _first(document, "scope", "scopes", default="system/*.cruds")
-        if isinstance(self.scope, list):
-            self.scope = " ".join(self.scope)
-        jwk = _first(document, "privateKey", "jwk", "key", "private_jwk", "privateJwk", "privateKeyJwk", "private_key", default=None)
-        pem = _first(document, "privateKeyPem", "pem", "privateKeyPEM", "private_key_pem", default=None)
-        if isinstance(jwk, str) and jwk.startswith("-----"):
-            jwk, pem = None, jwk
-        if isinstance(jwk, str):
-            jwk = json.loads(jwk)
-        if jwk is not None:
-            self.algorithm = jwk.get("alg") or {"EC": "ES384", "RSA": "RS384"}[jwk["kty"]]
-            kind = ECAlgorithm if jwk["kty"] == "EC" else RSAAlgorithm
-            self.key = kind.from_jwk(json.dumps(jwk))
-            self.key_id = jwk.get("kid") or _first(document, "kid", "keyId", "keyID")
-        else:
-            from cryptography.hazmat.primitives.serialization import load_pem_private_key
-
-            self.key = load_pem_private_key(pem.encode(), None)
-            self.algorithm = _first(document, "algorithm", "alg", default="ES384")
-            self.key_id = _first(document, "kid", "keyId", "keyID", "key_id")
+        self.identity: str = document["clientID"]
+        self.key_id: str = document["key"]["keyID"]
+        self.key = load_pem_private_key(document["key"]["privateKey"].encode(), None)
+        self.algorithm = "ES384"
+        self.token_url: str = document.get("tokenURL") or document["baseURL"] + "/region/oauth2/token"
+        self.base: str | None = document.get("fhirBase")
+        self.scope: str = document.get("scope", "")
 
     def claims(self, **changes) -> dict:
         """The claims of a valid assertion, changed as asked; a value of None takes a claim out."""
@@ -92,12 +75,3 @@ class AccessToken:
                 self._text = body["access_token"]
                 self._until = time.monotonic() + body["expires_in"] / 2
             return self._text
-
-
-def _first(document: dict, *names: str, default=...):
-    for name in names:
-        if name in document:
-            return document[name]
-    if default is ...:
-        raise KeyError(f"none of {names} in {sorted(document)}")
-    return default

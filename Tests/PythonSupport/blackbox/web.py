@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import http.client
 import json
 import select
@@ -42,7 +41,8 @@ class Web:
     def request(self, method: str, path: str, body: bytes | str | None = None, headers: dict | None = None) -> Answer:
         """Sends one request. Raises OSError or HTTPException when no complete response came back."""
         if path.startswith("http"):
-            path = path.removeprefix(self.origin)
+            parts = urlsplit(path)
+            path = parts.path + (f"?{parts.query}" if parts.query else "")
         if isinstance(body, str):
             body = body.encode()
         connection = self._connection()
@@ -73,8 +73,3 @@ class Web:
         if connection is not None:
             connection.close()
             self._local.connection = None
-
-
-def basic(user: str, password: str) -> str:
-    """The value of an Authorization header for HTTP basic authentication."""
-    return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()

@@ -1,0 +1,146 @@
+"""The gateway's own routes: health, self-description, problems, CORS, request ids, limits."""
+
+from __future__ import annotations
+
+import json
+import socket
+import uuid
+
+import pytest
+
+
+def test_health_and_readiness(region):
+    """Public, cheap, true."""
+    assert region.web.request("GET", "/healthz").status == 200
+    assert region.web.request("GET", "/readyz").status == 200
+
+
+def test_openapi_document_and_docs_page(region):
+    """3.1, every path with operations; the page loads nothing from elsewhere."""
+    answer = region.web.request("GET", "/openapi.json")
+    document = answer.json()
+    assert document["openapi"].startswith("3.1")
+    assert "/t/{tenant}/fhir/metadata" in document["paths"]
+    ids = [o["operationId"] for item in document["paths"].values() for m, o in item.items() if m in ("get", "post", "put", "delete", "patch")]
+    assert len(ids) == len(set(ids))
+    page = region.web.request("GET", "/docs")
+    assert page.status == 200 and page.headers["Content-Type"].startswith("text/html")
+    assert 'src="http' not in page.text and 'src="//' not in page.text and "cdn" not in page.text.lower()
+
+
+def test_references_of_the_document_resolve(region):
+    """No dangling $ref."""
+    document = region.web.request("GET", "/openapi.json").json()
+
+    def walk(value):
+        if isinstance(value, dict):
+            if isinstance(reference := value.get("$ref"), str):
+                target = document
+                assert reference.startswith("#/"), reference
+                for part in reference[2:].split("/"):
+                    target = target[part.replace("~1", "/").replace("~0", "~")]
+            for member in value.values():
+                walk(member)
+        elif isinstance(value, list):
+            for member in value:
+                walk(member)
+
+    walk(document)
+
+
+def test_metrics_are_prometheus_text(region, h1):
+    """Counts move with requests."""
+    h1.fhir.get("Patient?_count=1")
+    answer = region.web.request("GET", "/metrics")
+    assert answer.status == 200
+    assert answer.headers["Content-Type"].startswith("text/plain")
+    assert any(line.startswith("# TYPE ") for line in answer.text.splitlines())
+    assert "http" in answer.text
+
+
+def test_problems_outside_fhir_are_rfc_9457(region):
+    """type, title, status, code, requestId."""
+    for method, path, status in (("GET", "/nowhere", 404), ("GET", "/v1/nowhere", 404), ("DELETE", "/healthz", 405), ("GET", "/v1/tenants", 401)):
+        answer = region.web.request(method, path)
+        assert answer.status in (status, 401 if path.startswith("/v1") else status), answer
+        assert answer.headers["Content-Type"].startswith("application/problem+json"), answer
+        body = answer.json()
+        assert body["status"] == answer.status and body["title"] and body["code"] and body["requestId"]
+        assert answer.headers["X-Request-Id"] == body["requestId"]
+
+
+def test_request_ids_are_kept_or_made(region, h1):
+    """A client's id comes back; a bad one is replaced."""
+    own = str(uuid.uuid4())
+    assert h1.fhir.get("Patient?_count=1", X_Request_Id=own).headers["X-Request-Id"] == own
+    made = {h1.fhir.get("Patient?_count=1").headers["X-Request-Id"] for _ in range(5)}
+    assert len(made) == 5
+    assert h1.fhir.get("Patient?_count=1", X_Request_Id="a" * 5000).headers["X-Request-Id"] != "a" * 5000
+
+
+def test_cors_is_for_registered_origins_only(region, h1):
+    """Never `*`, never credentials, on authenticated routes."""
+    for origin in ("https://evil.example", "null", "http://localhost:1"):
+        for method in ("GET", "OPTIONS"):
+            answer = region.web.request(method, f"{h1.path}/Patient", None, {
+                "Origin": origin, "Access-Control-Request-Method": "GET", "Authorization": f"Bearer {h1.token}"})
+            assert answer.headers.get("Access-Control-Allow-Origin") in (None,), answer.headers
+            assert answer.headers.get("Access-Control-Allow-Credentials") is None
+
+
+def test_the_platform_api_lists_tenants_for_the_operator_only(region, h1):
+    """/v1 with the operator's token, an Idempotency-Key on writes, a typed refusal otherwise."""
+    answer = region.api("GET", "/v1/tenants")
+    assert answer.status == 200
+    assert "h1" in {t["id"] for t in answer.json()["items"]}
+    denied = region.web.request("GET", "/v1/tenants", None, {"Authorization": f"Bearer {h1.token}"})
+    assert denied.status in (403, 404)
+    headers = {"Authorization": f"Bearer {region.operator_token}", "Content-Type": "application/json"}
+    body = json.dumps({"id": "no-key", "name": "x", "timeZone": "Asia/Shanghai", "language": "zh"})
+    missing = region.web.request("POST", "/v1/tenants", body, headers)
+    assert missing.status == 400, missing
+
+
+@pytest.mark.parametrize("body", [
+    {}, {"id": "Upper"}, {"id": "-x"}, {"id": "x" * 40}, {"id": "region"}, {"id": "a/b"}, {"id": "a';drop"}, {"id": 7},
+    {"id": "ok-zone", "name": "x", "timeZone": "Mars/Base", "language": "zh"}, {"id": "ok-name", "name": "", "timeZone": "UTC", "language": "en"},
+])
+def test_bad_tenants_are_refused(region, body: dict):
+    """By rule, with the field named."""
+    full = {"name": "x", "timeZone": "Asia/Shanghai", "language": "zh", **body}
+    answer = region.api("POST", "/v1/tenants", full)
+    assert answer.status in (400, 409, 422), answer
+    assert answer.headers["Content-Type"].startswith("application/problem+json")
+
+
+def test_slow_and_idle_connections_are_closed_and_others_are_served(region, h1):
+    """Many half-open requests do not keep a new client waiting."""
+    held = []
+    try:
+        for _ in range(300):
+            connection = socket.create_connection(("127.0.0.1", region.port), timeout=5)
+            connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nX-Slow: ")
+            held.append(connection)
+        region.web.close()
+        assert h1.fhir.get("Patient?_count=1").status == 200
+    finally:
+        for connection in held:
+            connection.close()
+
+
+def test_pipelined_requests_are_answered_in_order(region, h1):
+    """HTTP/1.1 pipelining on one connection, hot reads and searches mixed."""
+    ids = [h1.fhir.create({"resourceType": "Patient", "name": [{"text": str(n)}]})["id"] for n in range(20)]
+    with socket.create_connection(("127.0.0.1", region.port), timeout=20) as connection:
+        lines = []
+        for n, identity in enumerate(ids):
+            path = f"{h1.path}/Patient/{identity}" if n % 3 else f"{h1.path}/Patient?_id={identity}"
+            lines.append(f"GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {h1.token}\r\n"
+                         + ("Connection: close\r\n" if n == len(ids) - 1 else "") + "\r\n")
+        connection.sendall("".join(lines).encode())
+        received = b""
+        while chunk := connection.recv(65536):
+            received += chunk
+    positions = [received.find(f'"id":"{identity}"'.encode()) for identity in ids]
+    assert -1 not in positions
+    assert positions == sorted(positions)
