@@ -4,3 +4,6 @@
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
 #include "CLinuxSpawn.h"
+
+// Names the calling thread; at most 15 characters count. prctl is variadic, which Swift cannot call.
+void cl_name_thread(const char *name);
