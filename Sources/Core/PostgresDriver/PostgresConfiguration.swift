@@ -41,7 +41,7 @@ package struct PostgresConfiguration: Sendable, Hashable, CustomStringConvertibl
         var parameters = [
             ("host", host), ("port", String(port)), ("dbname", database), ("user", user),
             ("application_name", applicationName), ("client_encoding", "UTF8"), ("gssencmode", "disable"),
-            ("passfile", "/dev/null"),
+            ("passfile", "/dev/null/none"),
             ("options", "-c statement_timeout=\(statementTimeout.milliseconds) -c timezone=UTC"),
         ]
         if let password {
