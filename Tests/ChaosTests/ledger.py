@@ -182,7 +182,11 @@ class Load:
         if answer is None:
             return
         if answer.status in (200, 201):
-            self.ledger.note(phase="ack", op="put", id=identity, nonce=nonce, version=int(answer.headers["ETag"].split('"')[1]))
+            before = int(read.headers["ETag"].split('"')[1]) if read.status == 200 else None
+            got = int(answer.headers["ETag"].split('"')[1])
+            if before is not None and got != before + 1:
+                self.violated(f"{identity}: written over version {before}, became {got}")
+            self.ledger.note(phase="ack", op="put", id=identity, nonce=nonce, version=got)
         elif answer.status == 412:
             self.ledger.note(phase="reject", op="put", id=identity, nonce=nonce)
         else:
