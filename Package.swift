@@ -187,7 +187,7 @@ let package = Package(
         .target(
             name: "OperatorCommands",
             dependencies: [
-                "CLinux", "CloudIdentity", "CloudModel",
+                "CLinux", "CloudHTTP", "CloudIdentity", "CloudModel", "StrictJSON",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
                 .product(name: "Crypto", package: "swift-crypto"),

@@ -11,7 +11,9 @@ package struct MedcloudCommand: AsyncParsableCommand {
             """,
         version: MedcloudVersion.text,
         subcommands: [
-            UpCommand.self, DownCommand.self, StatusCommand.self, LogsCommand.self, VersionCommand.self,
+            UpCommand.self, DownCommand.self, StatusCommand.self, LogsCommand.self, DoctorCommand.self,
+            TenantCommand.self, ClientCommand.self, TokenCommand.self, LoadCommand.self, BackupCommand.self,
+            DocsCommand.self, ExplainCommand.self, VersionCommand.self,
         ])
 
     package init() {}

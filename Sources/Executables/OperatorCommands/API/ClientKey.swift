@@ -1,44 +1,65 @@
+import CloudIdentity
 package import Crypto
 import Foundation
 
-/// An ES384 key pair of an OAuth client. The private half leaves this process only into a file of mode 0600.
-package struct ClientKey: Codable, Sendable, Equatable {
+/// An ES384 key pair of an OAuth client, written as a private JSON Web Key (RFC 7517). The private half leaves this
+/// process only into a file of mode 0600.
+package struct ClientKey: Sendable, Equatable {
     /// Names the key among the client's keys.
     package let keyID: String
-    /// PKCS#8 PEM.
-    package let privateKey: String
+    /// The private number `d`, 48 bytes.
+    private let secret: [UInt8]
 
     package static func generate() -> ClientKey {
         let key = P384.Signing.PrivateKey()
         let digest = SHA256.hash(data: key.publicKey.x963Representation)
-        let name = digest.prefix(8).map { String($0 >> 4, radix: 16) + String($0 & 15, radix: 16) }.joined()
-        return ClientKey(keyID: name, privateKey: key.pemRepresentation)
+        return ClientKey(keyID: Base64URL.encode(Array(digest)[..<12]), secret: Array(key.rawRepresentation))
+    }
+
+    private init(keyID: String, secret: [UInt8]) {
+        self.keyID = keyID
+        self.secret = secret
     }
 
     package func signingKey() throws -> P384.Signing.PrivateKey {
         do {
-            return try P384.Signing.PrivateKey(pemRepresentation: privateKey)
+            return try P384.Signing.PrivateKey(rawRepresentation: secret)
         } catch {
-            throw CommandFailure(.failed, "The key \(keyID) cannot be read: it should be an ES384 key in PEM form.")
+            throw CommandFailure(.failed, "The key \(keyID) is not a private key of P-384.")
         }
     }
 
-    /// The public half as a JSON Web Key (RFC 7517, RFC 7518 §6.2).
+    /// The public half, for registration.
     package func publicJWK() throws -> JSONValue {
+        .object(try publicMembers().mapValues { .string($0) })
+    }
+
+    private func publicMembers() throws -> [String: String] {
         let point = Array(try signingKey().publicKey.rawRepresentation)
-        return .object([
-            "kty": .string("EC"), "crv": .string("P-384"), "alg": .string("ES384"), "use": .string("sig"),
-            "kid": .string(keyID),
-            "x": .string(Base64URL.text(point[..<48])), "y": .string(Base64URL.text(point[48...])),
-            "key_ops": .array([.string("verify")]),
-        ])
+        return [
+            "kty": "EC", "crv": "P-384", "alg": "ES384", "use": "sig", "kid": keyID,
+            "x": Base64URL.encode(point[..<48]), "y": Base64URL.encode(point[48...]),
+        ]
     }
 }
 
-/// base64url without padding (RFC 4648 §5).
-package enum Base64URL {
-    package static func text(_ bytes: some Sequence<UInt8>) -> String {
-        Data(bytes).base64EncodedString()
-            .replacing("+", with: "-").replacing("/", with: "_").replacing("=", with: "")
+extension ClientKey: Codable {
+    package init(from decoder: any Decoder) throws {
+        let container = try decoder.singleValueContainer()
+        let members = try container.decode([String: String].self)
+        guard let keyID = members["kid"], members["kty"] == "EC", members["crv"] == "P-384",
+            let secret = members["d"].flatMap({ Base64URL.decode($0.utf8) }), secret.count == 48
+        else {
+            throw DecodingError.dataCorruptedError(
+                in: container, debugDescription: "not a private ES384 key in JWK form")
+        }
+        self.init(keyID: keyID, secret: secret)
+    }
+
+    package func encode(to encoder: any Encoder) throws {
+        var members = try publicMembers()
+        members["d"] = Base64URL.encode(secret)
+        var container = encoder.singleValueContainer()
+        try container.encode(members)
     }
 }

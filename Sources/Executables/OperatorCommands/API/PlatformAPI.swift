@@ -127,7 +127,7 @@ package struct PlatformAPI: Sendable {
         let key = ClientKey.generate()
         let profile = ClientProfile(
             tenant: tenant, clientID: client, tokenURL: "\(baseURL)/t/\(tenant)/oauth2/token",
-            fhirBase: "\(baseURL)/t/\(tenant)/fhir", scope: scope, key: key)
+            fhirBase: "\(baseURL)/t/\(tenant)/fhir", scope: scope, privateKey: key)
         try profile.write(to: path)
         do {
             try await register(profile, name: name)
@@ -140,8 +140,8 @@ package struct PlatformAPI: Sendable {
 
     private func register(_ profile: ClientProfile, name: String) async throws {
         let body = JSONValue.object([
-            "id": .string(profile.clientID), "name": .string(name), "scope": .string(profile.scope),
-            "jwks": .object(["keys": .array([try profile.key.publicJWK()])]),
+            "id": .string(profile.clientID), "name": .string(name), "scopes": .string(profile.scope),
+            "jwks": .object(["keys": .array([try profile.privateKey.publicJWK()])]),
         ])
         let path = "/v1/tenants/\(FormText.escape(profile.tenant))/clients"
         _ = try Self.body(of: try await send("POST", path, body: body))
@@ -198,7 +198,7 @@ package struct PlatformAPI: Sendable {
     {
         let token = try await tokens.value {
             try await connection.token(
-                clientID: profile.clientID, key: profile.key, tokenURL: "\(baseURL)/region/oauth2/token",
+                clientID: profile.clientID, key: profile.privateKey, tokenURL: "\(baseURL)/region/oauth2/token",
                 scope: "")
         }
         var headers = [("authorization", "Bearer \(token)"), ("accept", "application/json")]
@@ -243,17 +243,5 @@ package struct PlatformAPI: Sendable {
         }
         if let problem = body[key: "code"]?.string { text += " [\(problem): `medcloud explain \(problem)`]" }
         return CommandFailure(code, text.isEmpty ? "The region answered \(answer.status)." : text)
-    }
-}
-
-/// The operator's token, asked for once and again when it is about to expire.
-private actor TokenCache {
-    private var current: (token: String, until: ContinuousClock.Instant)?
-
-    func value(_ fetch: @Sendable () async throws -> AccessToken) async throws -> String {
-        if let current, ContinuousClock.now < current.until { return current.token }
-        let fresh = try await fetch()
-        current = (fresh.value, ContinuousClock.now + .seconds(max(1, fresh.expiresIn - 30)))
-        return fresh.value
     }
 }

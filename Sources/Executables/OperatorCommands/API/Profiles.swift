@@ -5,12 +5,12 @@ import Glibc
 package struct OperatorProfile: Codable, Sendable, Equatable {
     package var baseURL: String
     package var clientID: String
-    package var key: ClientKey
+    package var privateKey: ClientKey
 
-    package init(baseURL: String, clientID: String, key: ClientKey) {
+    package init(baseURL: String, clientID: String, privateKey: ClientKey) {
         self.baseURL = baseURL
         self.clientID = clientID
-        self.key = key
+        self.privateKey = privateKey
     }
 
     package static func read(_ path: String) throws -> OperatorProfile {
@@ -29,17 +29,17 @@ package struct ClientProfile: Codable, Sendable, Equatable {
     package var tokenURL: String
     package var fhirBase: String
     package var scope: String
-    package var key: ClientKey
+    package var privateKey: ClientKey
 
     package init(
-        tenant: String, clientID: String, tokenURL: String, fhirBase: String, scope: String, key: ClientKey
+        tenant: String, clientID: String, tokenURL: String, fhirBase: String, scope: String, privateKey: ClientKey
     ) {
         self.tenant = tenant
         self.clientID = clientID
         self.tokenURL = tokenURL
         self.fhirBase = fhirBase
         self.scope = scope
-        self.key = key
+        self.privateKey = privateKey
     }
 
     package static func read(_ path: String) throws -> ClientProfile {

@@ -1,4 +1,4 @@
-import AsyncHTTPClient
+import CloudIdentity
 import Crypto
 package import Foundation
 import NIOCore
@@ -31,11 +31,11 @@ package enum ClientAssertion {
             "alg": .string("ES384"), "typ": .string("JWT"), "kid": .string(key.keyID),
         ])
         let message =
-            Base64URL.text(header.serialized(pretty: false).utf8) + "."
-            + Base64URL.text(JSONValue.object(claims).serialized(pretty: false).utf8)
+            Base64URL.encode(header.serialized(pretty: false).utf8) + "."
+            + Base64URL.encode(JSONValue.object(claims).serialized(pretty: false).utf8)
         // JWS wants r and s side by side (RFC 7518 §3.4), which is what rawRepresentation is.
         let signature = try key.signingKey().signature(for: Array(message.utf8))
-        return message + "." + Base64URL.text(signature.rawRepresentation)
+        return message + "." + Base64URL.encode(signature.rawRepresentation)
     }
 }
 
@@ -100,5 +100,17 @@ package enum FormText {
             }
         }
         return result
+    }
+}
+
+/// A token, asked for once and again when it is about to expire.
+actor TokenCache {
+    private var current: (token: String, until: ContinuousClock.Instant)?
+
+    func value(_ fetch: @Sendable () async throws -> AccessToken) async throws -> String {
+        if let current, ContinuousClock.now < current.until { return current.token }
+        let fresh = try await fetch()
+        current = (fresh.value, ContinuousClock.now + .seconds(max(1, fresh.expiresIn - 30)))
+        return fresh.value
     }
 }

@@ -30,13 +30,13 @@ package enum RegionSecrets {
         if let existing = try? OperatorProfile.read(state.operatorProfile) {
             profile = existing
         } else {
-            profile = OperatorProfile(baseURL: baseURL, clientID: "operator", key: .generate())
+            profile = OperatorProfile(baseURL: baseURL, clientID: "operator", privateKey: .generate())
         }
         profile.baseURL = baseURL
         if (try? OperatorProfile.read(state.operatorProfile)) != profile {
             try profile.write(to: state.operatorProfile)
         }
-        let published = try Array(profile.key.publicJWK().serialized(pretty: true).utf8)
+        let published = try Array(profile.privateKey.publicJWK().serialized(pretty: true).utf8)
         if (try? DurableFile.read(state.operatorPublicKey)) != published {
             try DurableFile.write(published, to: state.operatorPublicKey, mode: 0o600, owner: users.database)
         }

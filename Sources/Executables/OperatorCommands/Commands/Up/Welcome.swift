@@ -26,7 +26,8 @@ struct Welcome {
             lines += [
                 "Try, in another terminal:",
                 "  \(loadCommand(medcloud, option))",
-                "  \(medcloud) search --tenant h1 'Patient?_sort=birthdate'\(option)",
+                "  curl -s -H \"Authorization: Bearer $(\(medcloud) token --tenant h1\(option))\" "
+                    + "'\(baseURL)/t/h1/fhir/Patient?_count=10&_elements=name,birthDate'",
                 "  \(medcloud) docs\(option)",
                 "",
             ]
@@ -41,8 +42,11 @@ struct Welcome {
         return lines.joined(separator: "\n")
     }
 
+    /// Loads the patients that `ops/up` has prepared; makes them first where it has not.
     private func loadCommand(_ medcloud: String, _ option: String) -> String {
-        "\(medcloud) load --tenant h1 --synthetic 10\(option)"
+        let load = "\(medcloud) load --tenant h1 \(state.samplesDirectory)\(option)"
+        if StateDirectory.names(in: state.samplesDirectory)?.isEmpty == false { return load }
+        return "ops/synthea 10 \(state.samplesDirectory) && \(load)"
     }
 
     private static func isDefault(_ state: RegionState) -> Bool {

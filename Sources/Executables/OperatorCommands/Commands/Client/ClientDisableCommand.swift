@@ -1,0 +1,31 @@
+import ArgumentParser
+
+/// `medcloud client disable`
+struct ClientDisableCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "disable",
+        abstract: "Disable a client: it gets no more tokens, and those it has end within a second.")
+
+    @Argument(help: "The client's id.")
+    var client: String
+
+    @Option(help: "The tenant.")
+    var tenant: String
+
+    @OptionGroup var region: RegionOptions
+
+    func run() async throws {
+        try await RegionConnection.with { connection in
+            let api = try PlatformAPI(connection: connection, state: region.state)
+            _ = try await api.existingTenant(tenant)
+            let known = try await api.clients(of: tenant).compactMap { $0[key: "id"]?.string }
+            guard known.contains(client) else {
+                throw CommandFailure(
+                    .notFound,
+                    "Tenant \(tenant) has no client \"\(client)\"." + Suggestion.hint(for: client, among: known))
+            }
+            try await api.disableClient(tenant: tenant, client: client)
+            Terminal.note("Client \(client) of \(tenant) is disabled.")
+        }
+    }
+}
