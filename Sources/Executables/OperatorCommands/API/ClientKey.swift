@@ -16,11 +16,6 @@ package struct ClientKey: Sendable, Equatable {
         return ClientKey(keyID: Base64URL.encode(Array(digest)[..<12]), secret: Array(key.rawRepresentation))
     }
 
-    private init(keyID: String, secret: [UInt8]) {
-        self.keyID = keyID
-        self.secret = secret
-    }
-
     package func signingKey() throws -> P384.Signing.PrivateKey {
         do {
             return try P384.Signing.PrivateKey(rawRepresentation: secret)
