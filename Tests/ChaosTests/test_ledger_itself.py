@@ -131,7 +131,7 @@ def test_lies_are_found_and_honesty_is_not_accused(tmp_path: Path, lie: str | No
             "clientID": "x", "tokenURL": f"{base}/oauth2/token", "fhirBase": f"{base}/fhir", "scope": "system/*.cruds",
             "key": {"keyID": "k", "privateKey": pem}}))
         done = subprocess.run(
-            [sys.executable, str(LEDGER), "--client-key", str(key), "--ledger", str(tmp_path / "l"), "--seconds", "3", "--minimum", "50"],
+            [sys.executable, str(LEDGER), "--client-key", str(key), "--ledger", str(tmp_path / "l"), "--seconds", "2", "--minimum", "50"],
             capture_output=True, text=True, timeout=60)
         assert done.returncode == (1 if lie else 0), done.stdout + done.stderr
         assert re.search(r'"settledByRetry": [1-9]', done.stdout), done.stdout
