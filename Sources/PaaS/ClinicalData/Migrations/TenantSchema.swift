@@ -1,3 +1,5 @@
+package import SchemaMigration
+
 /// The schema of a tenant database: the migration series `tenant`.
 package enum TenantSchema {
     /// The embedded files in order: names as on disk, contents as bytes.
@@ -6,4 +8,11 @@ package enum TenantSchema {
         ("V0002__write.sql", PackageResources.V0002__write_sql),
         ("V0003__answers_and_grants.sql", PackageResources.V0003__answers_and_grants_sql),
     ]
+
+    /// Runs as superuser under the owner's role, after the group role `medcloud_tenant` has been made.
+    ///
+    /// - Throws: `MigrationError` when the embedded files are no series, which a test rules out.
+    package static var series: MigrationSeries {
+        get throws(MigrationError) { try MigrationSeries.from(name: "tenant", embedded: files) }
+    }
 }
