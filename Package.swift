@@ -271,9 +271,6 @@ let package = Package(
             path: "Tests/Gateway/GatewayTests"),
         .testTarget(
             name: "CLITests", dependencies: ["OperatorCommands", "TestSupport"], path: "Tests/CLITests"),
-        .testTarget(
-            name: "IntegrationTests", dependencies: ["CloudModel", "StrictJSON", "TestSupport"],
-            path: "Tests/IntegrationTests"),
     ],
     swiftLanguageModes: [.v6]
 )
