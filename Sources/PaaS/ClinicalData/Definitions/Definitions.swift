@@ -13,6 +13,8 @@ package final class Definitions: Sendable {
     package let types: [ResourceType]
     let typeNames: [String]
     let typesByName: [String: ResourceType]
+    /// The hash table of the names: code, or 0 for an empty slot.
+    private let typeSlots: [Int16]
 
     let typeDefinitions: [TypeDefinition]
     let typeNumbers: [String: Int16]
@@ -49,12 +51,25 @@ package final class Definitions: Sendable {
         alternatives = reader.alternatives
         steps = reader.steps
         compartments = reader.compartments
+        typeSlots = reader.typeSlots()
         var ranges = [Range<Int>](repeating: 0..<0, count: reader.types.count)
         for (index, parameter) in reader.parameters.enumerated() {
             let type = Int(parameter.type.code) - 1
             ranges[type] = (ranges[type].isEmpty ? index : ranges[type].lowerBound)..<index + 1
         }
         parameterRanges = ranges
+    }
+
+    /// The type with this name, or nil, without making a string of it.
+    func resourceType(named name: UnsafeBufferPointer<UInt8>) -> ResourceType? {
+        guard let start = name.baseAddress, !name.isEmpty else { return nil }
+        var slot = Int(JSONKey.hash(start, name.count)) & (typeSlots.count - 1)
+        while typeSlots[slot] != 0 {
+            let code = typeSlots[slot]
+            if typeNames[Int(code) - 1].utf8.elementsEqual(name) { return types[Int(code) - 1] }
+            slot = (slot + 1) & (typeSlots.count - 1)
+        }
+        return nil
     }
 
     // MARK: Search parameters
@@ -80,6 +95,15 @@ package final class Definitions: Sendable {
         }
         return nil
     }
+
+    /// The ids of the parameters of a type.
+    func parameterIDs(of type: ResourceType) -> Range<Int32> {
+        let range = parameterRanges[Int(type.code) - 1]
+        return Int32(range.lowerBound + 1)..<Int32(range.upperBound + 1)
+    }
+
+    /// The ids of the parameters that tie a type to the patient compartment.
+    func patientParameters(of type: ResourceType) -> [Int32] { compartments["Patient"]?.ids[type] ?? [] }
 
     /// The parameter with this id, or nil.
     package func parameter(id: Int32) -> SearchParameter? {

@@ -1,5 +1,7 @@
 // Parsing the generated definitions.
 
+import StrictJSON
+
 /// Reads the lines that `ops/definitions/generate.py` writes; the format is described there.
 ///
 /// The text is part of the program, so a line that cannot be read is a bug and stops it.
@@ -80,6 +82,17 @@ struct DefinitionsReader {
         types.append(type)
         typeNames.append(name)
         typesByName[name] = type
+    }
+
+    /// An open-addressing table of the type names.
+    func typeSlots() -> [Int16] {
+        var slots = [Int16](repeating: 0, count: 512)
+        for type in types {
+            var slot = Int(JSONKey.hash(typeNames[Int(type.code) - 1])) & (slots.count - 1)
+            while slots[slot] != 0 { slot = (slot + 1) & (slots.count - 1) }
+            slots[slot] = type.code
+        }
+        return slots
     }
 
     private func resourceTypes(_ names: StaticText) -> [ResourceType] {
