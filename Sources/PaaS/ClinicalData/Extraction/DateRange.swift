@@ -23,10 +23,10 @@ package struct DateRange: Sendable, Hashable {
     /// optional `Z` or `±hh:mm`. Nil when the text is none of these or names no real day.
     ///
     /// Resources must have seconds and an offset with a time; queries may leave them out
-    /// (https://hl7.org/fhir/R4/search.html#date). Use `DateText` to know what was written.
+    /// (https://hl7.org/fhir/R4/search.html#date). Use `WrittenDate` to know what was written.
     package init?(_ text: String) {
         var text = text
-        guard let date = text.withUTF8({ DateText($0) }) else { return nil }
+        guard let date = text.withUTF8({ WrittenDate($0) }) else { return nil }
         self = date.range
     }
 
@@ -35,7 +35,7 @@ package struct DateRange: Sendable, Hashable {
 }
 
 /// A date as it was written.
-package struct DateText: Sendable {
+package struct WrittenDate: Sendable {
     package let precision: DateRange.Precision
     /// Whether a `Z` or an offset was given.
     package let hasOffset: Bool

@@ -21,13 +21,13 @@ package struct DecimalRange: Sendable, Hashable {
     /// Reads a decimal such as `5.40e-3`; nil when it is none or its exponent is beyond `maximumExponent`.
     package init?(_ text: String) {
         var text = text
-        guard let decimal = text.withUTF8({ DecimalText($0) }) else { return nil }
+        guard let decimal = text.withUTF8({ WrittenDecimal($0) }) else { return nil }
         self = decimal.range
     }
 }
 
 /// A decimal as it was written: sign, digits and where the point is.
-package struct DecimalText: Sendable {
+package struct WrittenDecimal: Sendable {
     package let isNegative: Bool
     /// Without leading zeros, at least one.
     let digits: [UInt8]

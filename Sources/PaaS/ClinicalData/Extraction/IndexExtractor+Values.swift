@@ -64,7 +64,7 @@ extension IndexExtractor {
 
     private func date(_ node: Int?) -> DateRange? {
         guard let node, tape[node].kind == .string else { return nil }
-        return tape.withText(node) { DateText($0)?.range }
+        return tape.withText(node) { WrittenDate($0)?.range }
     }
 
     private func period(_ node: Int) -> DateRange? {
@@ -130,9 +130,9 @@ extension IndexExtractor {
             ))
     }
 
-    private func decimal(_ node: Int) -> DecimalText? {
+    private func decimal(_ node: Int) -> WrittenDecimal? {
         guard tape[node].kind == .number else { return nil }
-        return DecimalText(tape.raw(node))
+        return WrittenDecimal(tape.raw(node))
     }
 
     /// The range of a quantity's value; open on one side when there is a comparator.

@@ -66,19 +66,19 @@ enum PrimitiveFormat {
 
     /// `YYYY`, `YYYY-MM` or `YYYY-MM-DD`, a real day.
     static func isDate(_ text: Bytes) -> Bool {
-        guard text.count <= 10, let date = DateText(text) else { return false }
+        guard text.count <= 10, let date = WrittenDate(text) else { return false }
         return date.precision <= .day
     }
 
     /// A date, or a date with time, seconds and offset.
     static func isDateTime(_ text: Bytes) -> Bool {
-        guard let date = DateText(text) else { return false }
+        guard let date = WrittenDate(text) else { return false }
         return date.precision <= .day || (date.precision == .second && date.hasOffset)
     }
 
     /// A date with time, seconds and offset.
     static func isInstant(_ text: Bytes) -> Bool {
-        guard let date = DateText(text) else { return false }
+        guard let date = WrittenDate(text) else { return false }
         return date.precision == .second && date.hasOffset
     }
 
