@@ -270,7 +270,13 @@ let package = Package(
             dependencies: ["Gateway", "ModuleKit", "TestSupport"],
             path: "Tests/Gateway/GatewayTests"),
         .testTarget(
-            name: "CLITests", dependencies: ["OperatorCommands", "TestSupport"], path: "Tests/CLITests"),
+            name: "CLITests",
+            dependencies: [
+                "CloudModel", "OperatorCommands",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "Crypto", package: "swift-crypto"),
+            ],
+            path: "Tests/CLITests"),
     ],
     swiftLanguageModes: [.v6]
 )

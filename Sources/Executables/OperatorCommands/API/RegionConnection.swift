@@ -18,6 +18,12 @@ package struct RegionConnection: Sendable {
         package let headers: [(String, String)]
         package let body: [UInt8]
 
+        package init(status: Int, headers: [(String, String)], body: [UInt8]) {
+            self.status = status
+            self.headers = headers
+            self.body = body
+        }
+
         package var json: JSONValue? { try? JSONValue(parsing: body) }
 
         package func header(_ name: String) -> String? {

@@ -6,6 +6,12 @@ package struct SystemUser: Sendable, Equatable {
     package let uid: uid_t
     package let gid: gid_t
 
+    package init(name: String, uid: uid_t, gid: gid_t) {
+        self.name = name
+        self.uid = uid
+        self.gid = gid
+    }
+
     /// The user called `name`, or nil when the machine has none.
     package static func named(_ name: String) -> SystemUser? {
         lookUp { record, buffer, size, result in getpwnam_r(name, record, buffer, size, result) }
