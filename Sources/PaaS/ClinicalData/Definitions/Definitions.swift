@@ -20,6 +20,8 @@ package final class Definitions: Sendable {
     let typeNumbers: [String: Int16]
     /// The type definition of each resource type, by code - 1.
     let resourceDefinitions: [Int16]
+    /// The types that validation treats in a way of their own.
+    let elementType, extensionType, referenceType: Int16
     let elements: [ElementDefinition]
     let slots: [UInt16]
     let targets: [ResourceType]
@@ -42,6 +44,9 @@ package final class Definitions: Sendable {
         typeDefinitions = reader.typeDefinitions
         typeNumbers = reader.typeNumbers
         resourceDefinitions = reader.typeNames.compactMap { [numbers = reader.typeNumbers] in numbers[$0] }
+        elementType = reader.typeNumbers["Element"] ?? -1
+        extensionType = reader.typeNumbers["Extension"] ?? -1
+        referenceType = reader.typeNumbers["Reference"] ?? -1
         elements = reader.elements
         slots = reader.slots
         targets = reader.targets

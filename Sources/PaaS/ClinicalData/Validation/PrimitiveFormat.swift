@@ -108,6 +108,14 @@ enum PrimitiveFormat {
         return value >= max(minimum, Int(Int32.min)) && value <= Int(Int32.max)
     }
 
+    /// A JSON number whose exponent and length the search index can hold.
+    static func isDecimal(_ text: Bytes) -> Bool {
+        guard text.count <= 2048 else { return false }
+        guard let mark = text.firstIndex(where: { $0 | 0x20 == UInt8(ascii: "e") }) else { return true }
+        let digits = text[(mark + 1)...].drop { !isDigit($0) }.drop { $0 == UInt8(ascii: "0") }
+        return digits.count <= String(DecimalRange.maximumExponent).utf8.count
+    }
+
     @inline(__always) static func isSpace(_ byte: UInt8) -> Bool { byte == 0x20 || (byte >= 0x09 && byte <= 0x0D) }
     @inline(__always) static func isDigit(_ byte: UInt8) -> Bool { byte &- UInt8(ascii: "0") < 10 }
     @inline(__always)
