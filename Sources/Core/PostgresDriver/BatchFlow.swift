@@ -34,6 +34,8 @@ struct BatchFlow<Success, Failure> {
         var notDeallocated: [Int] = []
         /// The server answered the Sync, so its failures are known to have rolled back an implicit transaction.
         var isComplete = false
+        /// The commit at the Sync failed, after every statement had succeeded.
+        var commitFailed = false
     }
 
     /// The reply does not fit what was sent: the connection cannot be trusted any more.
@@ -120,6 +122,7 @@ struct BatchFlow<Success, Failure> {
         guard batch.position == batch.steps.count else { throw Violation(message: "a sync before the last result") }
         batch.finished.isComplete = true
         if let failure = batch.commitFailure {
+            batch.finished.commitFailed = true
             batch.finished.outcomes = batch.outcomes.map { _ in .failure(failure) }
         } else {
             batch.finished.outcomes = batch.outcomes.map { outcome in outcome ?? .aborted }

@@ -154,7 +154,8 @@ final class LibPQConnection {
     static func sqlState(inVerbose message: String) -> String? {
         for part in message.split(separator: ":").dropFirst().dropLast() {
             let word = part.drop { character in character == " " }
-            if word.utf8.count == 5,
+            // Each SQLSTATE has a digit; the severity, FATAL or PANIC, has none.
+            if word.utf8.count == 5, word.contains(where: \.isNumber),
                 word.utf8.allSatisfy({ byte in
                     (byte >= UInt8(ascii: "0") && byte <= UInt8(ascii: "9"))
                         || (byte >= UInt8(ascii: "A") && byte <= UInt8(ascii: "Z"))

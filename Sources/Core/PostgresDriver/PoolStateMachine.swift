@@ -116,9 +116,11 @@ struct PoolStateMachine {
         return follow
     }
 
-    /// A connection ended by itself. A leased one is settled when it is released.
-    mutating func lost(_ connection: Connection) {
+    /// A connection ended. A leased one counts until it is released.
+    /// - Returns: whether it is leased.
+    mutating func lost(_ connection: Connection) -> Bool {
         idle.removeAll { entry in entry.connection == connection }
+        return leased.contains(connection)
     }
 
     /// Connections that have been idle since `limit` or longer; they are forgotten here.

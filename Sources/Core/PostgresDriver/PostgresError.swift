@@ -142,8 +142,9 @@ package struct PostgresError: Error, Sendable, CustomStringConvertible {
     }
 
     package var description: String {
-        guard let sqlState else { return "PostgresError(\(code): \(code == .server ? "" : serverMessage))" }
-        return "PostgresError(\(code), \(sqlState))"
+        if let sqlState { return "PostgresError(\(code), \(sqlState))" }
+        if code == .server { return "PostgresError(\(code))" }
+        return "PostgresError(\(code): \(serverMessage.prefix { character in character != "\n" }))"
     }
 
     /// The same report under another code: a cancelled statement is our deadline or our task's end.

@@ -9,7 +9,8 @@ package enum PostgresIsolation: String, Sendable {
 }
 
 extension PostgresPool {
-    /// Lends a connection to `body`. A connection that comes back inside a transaction or busy is closed.
+    /// Lends a connection to `body`. A connection that comes back inside a transaction or busy is closed. What `SET`
+    /// changed stays for its next user: use `set local` in a transaction.
     /// - Parameter deadline: for the wait and for each statement of `body`.
     @discardableResult
     package func withConnection<R: Sendable>(

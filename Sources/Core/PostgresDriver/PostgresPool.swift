@@ -23,12 +23,25 @@ package final class PostgresPool: Sendable {
         var machine: PoolStateMachine
         var sessions: [PoolStateMachine.Connection: PostgresSession] = [:]
         var numbers: [ObjectIdentifier: PoolStateMachine.Connection] = [:]
+        /// Ended, but still in the hands of a caller.
+        var endedWhileLeased: Set<PoolStateMachine.Connection> = []
         var waiting: [PoolStateMachine.Waiter: Waiting] = [:]
         var nextWaiter: PoolStateMachine.Waiter = 1
         var lastFailure: PostgresError?
         var idleTimer: Scheduled<Void>?
         var shutDownWaiters: [EventLoopPromise<Void>] = []
         var listeners: [ObjectIdentifier: PostgresListener] = [:]
+
+        /// - Returns: who waits for the end of the pool, when this was the last session.
+        mutating func forget(
+            _ session: PostgresSession, _ number: PoolStateMachine.Connection
+        ) -> [EventLoopPromise<Void>] {
+            numbers.removeValue(forKey: ObjectIdentifier(session))
+            sessions.removeValue(forKey: number)
+            guard machine.isShutDown, sessions.isEmpty else { return [] }
+            defer { shutDownWaiters.removeAll() }
+            return shutDownWaiters
+        }
     }
 
     package let configuration: PostgresConfiguration
@@ -132,11 +145,13 @@ package final class PostgresPool: Sendable {
     func release(_ session: PostgresSession) {
         let isReusable = session.status.withLock { status in status.isIdle && status.inFlight == 0 }
         var follow = PoolStateMachine.Follow(action: .nothing)
-        state.withLock { state in
-            guard let number = state.numbers[ObjectIdentifier(session)] else { return }
+        let done: [EventLoopPromise<Void>] = state.withLock { state in
+            guard let number = state.numbers[ObjectIdentifier(session)] else { return [] }
             follow = state.machine.released(number, isReusable: isReusable, now: .now())
+            return state.endedWhileLeased.remove(number) == nil ? [] : state.forget(session, number)
         }
         perform(follow)
+        for promise in done { promise.succeed() }
     }
 
     // MARK: What the machine decided
@@ -242,12 +257,12 @@ package final class PostgresPool: Sendable {
 
     private func sessionClosed(_ session: PostgresSession, _ error: PostgresError) {
         let promises: [EventLoopPromise<Void>] = state.withLock { state in
-            guard let number = state.numbers.removeValue(forKey: ObjectIdentifier(session)) else { return [] }
-            state.sessions.removeValue(forKey: number)
-            state.machine.lost(number)
-            guard state.machine.isShutDown, state.sessions.isEmpty else { return [] }
-            defer { state.shutDownWaiters.removeAll() }
-            return state.shutDownWaiters
+            guard let number = state.numbers[ObjectIdentifier(session)] else { return [] }
+            if state.machine.lost(number) {
+                state.endedWhileLeased.insert(number)
+                return []
+            }
+            return state.forget(session, number)
         }
         for promise in promises { promise.succeed() }
     }

@@ -50,6 +50,8 @@ struct SessionReply: Sendable {
     var outcomes: [StatementOutcome<PostgresResult, PostgresError>]
     /// The server has ended the exchange, so a failure is known to have rolled back an implicit transaction.
     var isComplete: Bool
+    /// The commit failed, so the failure cannot be told apart by statement.
+    var commitFailed = false
 
     static func failure(_ error: PostgresError) -> SessionReply {
         SessionReply(outcomes: [.failure(error)], isComplete: false)

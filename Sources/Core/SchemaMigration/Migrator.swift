@@ -120,7 +120,6 @@ package struct Migrator: Sendable {
     private static let lock = PostgresStatement("select pg_advisory_lock(hashtextextended($1, 0))")
     private static let unlock = PostgresStatement("select pg_advisory_unlock(hashtextextended($1, 0))")
     private static let createTable = """
-        set client_min_messages = warning;
         create schema if not exists medcloud;
         create table if not exists medcloud.schema_migration (
             series text collate "C" not null,
