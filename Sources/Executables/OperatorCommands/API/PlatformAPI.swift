@@ -125,9 +125,10 @@ package struct PlatformAPI: Sendable {
                 .refused, "\(path) already exists: move it away, or choose another name or --key-file.")
         }
         let key = ClientKey.generate()
+        let addresses = ClientProfile.addresses(baseURL: baseURL, tenant: tenant)
         let profile = ClientProfile(
-            tenant: tenant, clientID: client, tokenURL: "\(baseURL)/t/\(tenant)/oauth2/token",
-            fhirBase: "\(baseURL)/t/\(tenant)/fhir", scope: scope, privateKey: key)
+            tenant: tenant, clientID: client, tokenURL: addresses.tokenURL, fhirBase: addresses.fhirBase,
+            scope: scope, privateKey: key)
         try profile.write(to: path)
         do {
             try await register(profile, name: name)

@@ -42,6 +42,11 @@ package struct ClientProfile: Codable, Sendable, Equatable {
         self.privateKey = privateKey
     }
 
+    /// Where a tenant's tokens and records are.
+    package static func addresses(baseURL: String, tenant: String) -> (tokenURL: String, fhirBase: String) {
+        ("\(baseURL)/t/\(tenant)/oauth2/token", "\(baseURL)/t/\(tenant)/fhir")
+    }
+
     package static func read(_ path: String) throws -> ClientProfile {
         try PrivateFile.read(ClientProfile.self, path, what: "client file")
     }

@@ -73,6 +73,6 @@ struct StatusCommand: AsyncParsableCommand {
         guard let text = DurableFile.text("/proc/\(pid)/statm") else { return nil }
         let fields = text.split(separator: " ")
         guard fields.count > 1, let resident = Int64(fields[1]) else { return nil }
-        return resident * Int64(sysconf(Int32(_SC_PAGESIZE))) >> 20
+        return (resident * Int64(sysconf(Int32(_SC_PAGESIZE)))) >> 20
     }
 }

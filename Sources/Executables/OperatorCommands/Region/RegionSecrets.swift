@@ -36,9 +36,26 @@ package enum RegionSecrets {
         if (try? OperatorProfile.read(state.operatorProfile)) != profile {
             try profile.write(to: state.operatorProfile)
         }
+        try moveClients(state, to: baseURL)
         let published = try Array(profile.privateKey.publicJWK().serialized(pretty: true).utf8)
         if (try? DurableFile.read(state.operatorPublicKey)) != published {
             try DurableFile.write(published, to: state.operatorPublicKey, mode: 0o600, owner: users.database)
+        }
+    }
+
+    /// Client files name the region's address; they follow when it is started at another one (a restored backup, say).
+    private static func moveClients(_ state: RegionState, to baseURL: String) throws {
+        for tenant in StateDirectory.names(in: state.clientsDirectory) ?? [] {
+            let directory = "\(state.clientsDirectory)/\(tenant)"
+            for name in StateDirectory.names(in: directory) ?? [] where name.hasSuffix(".json") {
+                let path = "\(directory)/\(name)"
+                // A file that is not a client's, or not private, is the operator's own business.
+                guard var profile = try? ClientProfile.read(path), profile.tenant == tenant else { continue }
+                let addresses = ClientProfile.addresses(baseURL: baseURL, tenant: tenant)
+                guard (profile.tokenURL, profile.fhirBase) != addresses else { continue }
+                (profile.tokenURL, profile.fhirBase) = addresses
+                try profile.write(to: path)
+            }
         }
     }
 }

@@ -11,6 +11,8 @@ struct RegionLaunch: Sendable {
         var baseURL: String?
         var workers: Int
         var demo: Bool
+        /// Certificate chain and key, PEM files; nil = plain HTTP.
+        var tls: (certificate: String, key: String)?
     }
 
     let options: Options
@@ -42,7 +44,7 @@ struct RegionLaunch: Sendable {
             try directory.writeFormat()
         }
         try directory.prepare()
-        let baseURL = options.baseURL ?? socket.baseURL
+        let baseURL = options.baseURL ?? "\(scheme)://\(socket.authority)"
         try RegionSecrets.ensure(state, users: users)
         try RegionSecrets.ensureOperator(state, users: users, baseURL: baseURL)
         let bootstrap = ClusterBootstrap(state: state, users: users, installation: postgres)
@@ -65,6 +67,8 @@ struct RegionLaunch: Sendable {
 
     /// The lock is held until here: `deinit` of a value that nobody uses any more could come earlier.
     private static func hold(_ lock: consuming RegionLock) {}
+
+    private var scheme: String { options.tls == nil ? "http" : "https" }
 
     private func plan(
         users: RegionUsers, bootstrap: ClusterBootstrap, executables: ExecutableLocation, socket: ListeningSocket,
@@ -94,6 +98,9 @@ struct RegionLaunch: Sendable {
                     "--listen-fd", String(ProcessSpecification.inheritedNumber),
                 ],
                 environment: environment)
+            if let tls = options.tls {
+                worker.arguments += ["--tls-certificate", tls.certificate, "--tls-key", tls.key]
+            }
             worker.user = users.gateway
             worker.logFile = state.logFile(process: worker.name)
             worker.inherited = socket.descriptor
@@ -115,7 +122,7 @@ struct RegionLaunch: Sendable {
                     switch notice {
                     case .phase(.startingServices):
                         progress.step("starting the controller and \(options.workers) gateway workers")
-                        group.addTask { await probe(supervisor, connection: connection, baseURL: baseURL) }
+                        group.addTask { await probe(supervisor) }
                     case .phase(.serving):
                         progress.step("ready at \(baseURL)")
                         group.addTask { await welcome(connection: connection, baseURL: baseURL) }
@@ -144,15 +151,17 @@ struct RegionLaunch: Sendable {
         return CommandFailure(.failed, "\(name) does not start; the end of \(log):\(last.isEmpty ? " (empty)" : last)")
     }
 
-    /// Asks `/readyz` until it answers 200.
-    private func probe(_ supervisor: Supervisor, connection: RegionConnection, baseURL: String) async {
+    /// Asks `/readyz` until it answers 200. The certificate is for the name that clients use, not for the socket's own
+    /// address, and nothing secret is sent: it is not checked here.
+    private func probe(_ supervisor: Supervisor) async {
         let host = options.host.contains(":") ? "[\(options.host)]" : options.host
         let file = try? RegionFile.read(options.state)
-        let url = "http://\(host):\(file?.port ?? options.port)/readyz"
+        let url = "\(scheme)://\(host):\(file?.port ?? options.port)/readyz"
         var patience = 0
         while !Task.isCancelled {
             let request = RegionConnection.Request(method: "GET", url: url, timeout: .seconds(2))
-            if let answer = try? await connection.send(request), answer.status == 200 {
+            let answer = try? await RegionConnection.with(verifyingCertificates: false) { try await $0.send(request) }
+            if answer?.status == 200 {
                 supervisor.servicesReady()
                 return
             }
@@ -179,14 +188,14 @@ struct RegionLaunch: Sendable {
 }
 
 extension ListeningSocket {
-    /// `http://127.0.0.1:8080`; an address that means "all" is shown as the loopback address.
-    var baseURL: String {
+    /// `127.0.0.1:8080`; an address that means "all" is shown as the loopback address.
+    var authority: String {
         let shown =
             switch host {
             case "0.0.0.0": "127.0.0.1"
             case "::": "[::1]"
             default: host.contains(":") ? "[\(host)]" : host
             }
-        return "http://\(shown):\(port)"
+        return "\(shown):\(port)"
     }
 }

@@ -24,6 +24,12 @@ struct UpCommand: AsyncParsableCommand {
     @Option(name: .customLong("base-url"), help: "The region's address as clients write it, if not http://HOST:PORT.")
     var baseURL: String?
 
+    @Option(name: .customLong("tls-certificate"), help: "A PEM file with the certificate chain; needs --tls-key too.")
+    var certificate: String?
+
+    @Option(name: .customLong("tls-key"), help: "The certificate's key, a PEM file that the user medcloud may read.")
+    var certificateKey: String?
+
     @Option(help: "How many gateway workers serve the port.")
     var workers = 2
 
@@ -35,12 +41,18 @@ struct UpCommand: AsyncParsableCommand {
 
     func validate() throws {
         guard (1...64).contains(workers) else { throw ValidationError("--workers must be 1 to 64.") }
+        guard (certificate == nil) == (certificateKey == nil) else {
+            throw ValidationError("--tls-certificate and --tls-key go together.")
+        }
         guard (0...65_535).contains(port) else { throw ValidationError("--port must be 0 to 65535.") }
     }
 
     func run() async throws {
         let options = RegionLaunch.Options(
-            state: region.state, host: host, port: port, baseURL: baseURL, workers: workers, demo: !empty)
+            state: region.state, host: host, port: port, baseURL: baseURL, workers: workers, demo: !empty,
+            tls: certificate.map(StateDirectory.absolute).flatMap { certificate in
+                certificateKey.map { (certificate, StateDirectory.absolute($0)) }
+            })
         if detach {
             try await DetachedStart(state: region.state).run()
         } else {
