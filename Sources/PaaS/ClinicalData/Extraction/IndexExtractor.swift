@@ -36,6 +36,8 @@ struct IndexExtractor {
     /// The id of the parameter whose values are being added.
     var parameter: Int32 = 0
     private var found = false
+    /// What the paths end at, when that is asked for instead of rows.
+    private var selected: [Int]?
 
     init(definitions: Definitions, tape: JSONTape, root: Int, base: UnsafeBufferPointer<UInt8>) {
         self.definitions = definitions
@@ -64,6 +66,23 @@ struct IndexExtractor {
         rows.hash = rows.computedHash()
     }
 
+    /// The JSON text of every value that a parameter selects, in document order, for comparison with another engine.
+    mutating func selection(_ parameter: SearchParameter) -> [String] {
+        let program = definitions.programs[Int(parameter.id) - 1]
+        var result: [String] = []
+        var isExistence = false
+        found = false
+        for index in program.alternatives {
+            let alternative = definitions.alternatives[index]
+            isExistence = isExistence || alternative.isExistence
+            selected = []
+            visit(root, alternative.steps.lowerBound, alternative, program.kind)
+            result += (selected ?? []).map { String(decoding: tape.raw($0), as: UTF8.self) }
+        }
+        selected = nil
+        return isExistence ? [found ? "true" : "false"] : result
+    }
+
     /// Takes one step from `node`; at the end of the path adds the rows of what was found.
     private mutating func visit(
         _ node: Int, _ step: Int, _ alternative: PathAlternative, _ kind: SearchParameter.Kind
@@ -86,8 +105,11 @@ struct IndexExtractor {
             var (element, position) = (value + 1, 0)
             let end = tape.next(value)
             while element < end {
-                if wanted == nil || wanted == position {
-                    visit(element, wanted == nil ? step + 1 : step + 2, alternative, kind)
+                if wanted == nil {
+                    visit(element, step + 1, alternative, kind)
+                } else if wanted == position {
+                    visit(element, step + 2, alternative, kind)
+                    return
                 }
                 element = tape.next(element)
                 position += 1
@@ -168,6 +190,10 @@ struct IndexExtractor {
     /// Adds the rows of one value; combinations that the generator never emits add nothing.
     private mutating func add(_ node: Int, _ alternative: PathAlternative, _ kind: SearchParameter.Kind) {
         guard tape[node].kind != .null else { return }
+        if selected != nil {
+            selected?.append(node)
+            return
+        }
         switch kind {
         case .token: addToken(node, alternative)
         case .string: addString(node, alternative.leaf)
