@@ -8,6 +8,8 @@ final class StopSignals: @unchecked Sendable {
     private let sources: [any DispatchSourceSignal]
 
     init(_ handler: @escaping @Sendable () -> Void) {
+        // A closed pipe (`ops/up | head`) must not end the region: a failed write is noticed where it is made.
+        signal(SIGPIPE, SIG_IGN)
         let queue = DispatchQueue(label: "medcloud.signals")
         sources = [SIGINT, SIGTERM, SIGHUP].map { number in
             // The default action would end the process before the source sees the signal.
