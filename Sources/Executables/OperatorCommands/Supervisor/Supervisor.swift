@@ -159,8 +159,7 @@ package final class Supervisor: Sendable {
         } catch {
             Terminal.error("\(error)")
             // As if it had died at once, so that the machine tries again with a pause.
-            running.pids[name] = -1
-            inbox.post(.ended(name: name, pid: -1, reason: .exited(127)))
+            inbox.post(.machine(.exited(name)))
         }
     }
 
