@@ -1,4 +1,5 @@
 import CloudModel
+import Foundation
 import OperatorCommands
 import Testing
 
@@ -102,6 +103,25 @@ struct StateDirectoryTests {
         let published = try JSONValue(parsing: try DurableFile.read(state.operatorPublicKey))
         #expect(published[key: "d"] == nil)
         #expect(published[key: "kid"]?.string == first.privateKey.keyID)
+    }
+
+    @Test
+    func `client files follow the region to another address and keep their key`() throws {
+        let temporary = try TemporaryDirectory()
+        let state = RegionState(directory: temporary.path)
+        try directory(temporary.path).prepare()
+        let path = state.clientFile(tenant: "h1", client: "h1-system")
+        try FileManager.default.createDirectory(
+            atPath: state.clientsDirectory + "/h1", withIntermediateDirectories: true)
+        let written = ClientProfile(
+            tenant: "h1", clientID: "h1-system", tokenURL: "http://old/t/h1/oauth2/token",
+            fhirBase: "http://old/t/h1/fhir", scope: "system/*.rs", privateKey: .generate())
+        try written.write(to: path)
+        try RegionSecrets.ensureOperator(state, users: .single, baseURL: "http://new:1")
+        let moved = try ClientProfile.read(path)
+        #expect(moved.tokenURL == "http://new:1/t/h1/oauth2/token")
+        #expect(moved.fhirBase == "http://new:1/t/h1/fhir")
+        #expect(moved.privateKey == written.privateKey)
     }
 
     @Test func `the profile of Postgres keeps what was acknowledged and logs no values`() {

@@ -14,7 +14,12 @@ package struct OperatorProfile: Codable, Sendable, Equatable {
     }
 
     package static func read(_ path: String) throws -> OperatorProfile {
-        try PrivateFile.read(OperatorProfile.self, path, what: "operator profile")
+        do {
+            return try PrivateFile.read(OperatorProfile.self, path, what: "operator profile")
+        } catch let failure as CommandFailure where failure.code == .notFound {
+            throw CommandFailure(
+                .notFound, failure.message + " Start a region with `medcloud up`, or name its directory with --state.")
+        }
     }
 
     package func write(to path: String) throws {
