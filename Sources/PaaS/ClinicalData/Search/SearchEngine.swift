@@ -1,0 +1,175 @@
+package import CloudModel
+import NIOCore
+package import PostgresDriver
+
+/// Search over the current resources of a tenant.
+///
+/// `plan` understands and checks a request without touching data; `run` answers it. Both are cheap to call from
+/// anywhere: the engine has no state but the definitions and the key of its cursors.
+package struct SearchEngine: Sendable {
+    package let definitions: Definitions
+    private let cursors: SearchCursor
+    /// µs since 1970, for the `ap` prefix.
+    private let now: @Sendable () -> Int64
+
+    /// - Parameters:
+    ///   - cursorKey: Signs cursors; at least 32 bytes, the same at every worker.
+    ///   - now: µs since 1970.
+    package init(definitions: Definitions, cursorKey: [UInt8], now: @escaping @Sendable () -> Int64) {
+        self.definitions = definitions
+        cursors = SearchCursor(key: cursorKey)
+        self.now = now
+    }
+
+    /// Understands a request.
+    ///
+    /// - Parameter allowedTypes: Whether the caller may search and read a type. Chains, `_has` and includes touch no
+    ///   other type, so that nothing can be inferred from an answer; a search over all types is one over these.
+    /// - Throws: `SearchError`; under lenient handling only for what cannot be left out.
+    package func plan(_ request: SearchRequest, allowedTypes: (ResourceType) -> Bool) throws(SearchError) -> SearchPlan
+    {
+        try withoutActuallyEscaping(allowedTypes) { allows throws(SearchError) in
+            try SearchPlanner(definitions: definitions, request: request, allows: allows).plan()
+        }
+    }
+
+    /// Answers a plan with the bytes of a searchset Bundle.
+    ///
+    /// - Parameters:
+    ///   - connection: Reads only; a read-only transaction gives page, total and includes one snapshot.
+    ///   - tenant: Whose database the connection is in; cursors are bound to it.
+    ///   - baseURL: The tenant's FHIR base without a trailing slash, for links and `fullUrl`.
+    /// - Throws: `SearchError` for a cursor that is not ours, `PostgresError`.
+    package func run(
+        _ plan: SearchPlan, on connection: PostgresConnection, tenant: TenantID, baseURL: String
+    ) async throws -> [UInt8] {
+        var position: SearchPosition?
+        if let cursor = plan.cursor {
+            position = try cursors.position(
+                cursor, tenant: tenant, query: plan.path + "?" + plan.query, keys: plan.sort.count)
+        }
+        let time = position?.now ?? now()
+        let url = baseURL + (plan.path.isEmpty ? "" : "/" + plan.path)
+        var links = [(relation: "self", url: Self.url(url, plan.query, cursor: plan.cursor))]
+        var warnings = plan.warnings.map { ("warning", $0.code.issueType, "Ignored: " + $0.diagnostics) }
+        if plan.summary == .count || plan.count == 0 {
+            let total = try await count(plan, time, on: connection)
+            var bundle = SearchBundle(baseURL: baseURL, total: total, links: links)
+            bundle.addOutcome(warnings)
+            return bundle.finish()
+        }
+
+        let statement = SearchCompiler(plan: plan, now: time).page(after: position, limit: plan.count + 1)
+        let result = try await query(statement, on: connection)
+        let rows = try result.prefix(plan.count).map { row throws(PostgresError) in try Self.row(row) }
+        if result.count > plan.count, let last = rows.last {
+            let cursor = try next(plan, after: result[plan.count - 1], rid: last.rid, time, tenant)
+            links.append((relation: "next", url: Self.url(url, plan.query, cursor: cursor)))
+        }
+        var total: Int64?
+        if plan.total == .counted {
+            total = try await count(plan, time, on: connection)
+        } else if plan.total == .whenKnown, position == nil, result.count <= plan.count {
+            total = Int64(rows.count)
+        }
+        let (included, isComplete) = try await included(plan, by: rows, on: connection)
+        if !isComplete {
+            warnings.append(
+                (
+                    "warning", "too-costly",
+                    "More than \(SearchRules.maximumIncluded) resources would be included; the rest was left out."
+                ))
+        }
+
+        var subset = SearchSubset(plan: plan, definitions: definitions)
+        let size = (rows + included).reduce(1024) { $0 + $1.content.readableBytes + 300 }
+        var bundle = SearchBundle(baseURL: baseURL, total: total, links: links, capacity: size)
+        for row in rows { try subset.add(row, mode: .match, to: &bundle) }
+        for row in included { try subset.add(row, mode: .include, to: &bundle) }
+        bundle.addOutcome(warnings)
+        return bundle.finish()
+    }
+
+    /// The first matches of a plan's conditions, for conditional interactions inside the caller's transaction.
+    package func matches(_ plan: SearchPlan, on connection: PostgresConnection, limit: Int) async throws -> [(
+        rid: Int64, id: String, version: Int32
+    )] {
+        let statement = SearchCompiler(plan: plan, now: now()).matches(limit: limit)
+        let result = try await connection.query(PostgresStatement(statement.sql), statement.values)
+        return try result.map { row in (try row.int8(0), try row.string(1), try row.int4(2)) }
+    }
+
+    /// Equal conditions give equal text, for the lock of conditional interactions.
+    package func canonicalCriteria(_ plan: SearchPlan) -> String { plan.canonicalCriteria }
+
+    // MARK: Parts
+
+    private func count(_ plan: SearchPlan, _ time: Int64, on connection: PostgresConnection) async throws -> Int64 {
+        let result = try await query(SearchCompiler(plan: plan, now: time).count(), on: connection)
+        return try result[0].int8(0)
+    }
+
+    private func next(
+        _ plan: SearchPlan, after row: PostgresRow, rid: Int64, _ time: Int64, _ tenant: TenantID
+    ) throws -> String {
+        let keys = try plan.sort.indices.map { index throws(PostgresError) in try row.optionalString(6 + index) }
+        return cursors.text(
+            SearchPosition(keys: keys, rid: rid, now: time), tenant: tenant, query: plan.path + "?" + plan.query)
+    }
+
+    /// Follows includes; `:iterate` goes on from what was included, a bounded number of rounds.
+    private func included(_ plan: SearchPlan, by rows: [SearchRow], on connection: PostgresConnection) async throws
+        -> (rows: [SearchRow], isComplete: Bool)
+    {
+        var included: [SearchRow] = []
+        var includes = plan.includes
+        var start = rows.map(\.rid)
+        var present = start
+        var rounds = 0
+        while !includes.isEmpty, !start.isEmpty {
+            guard rounds < SearchRules.maximumRounds else { return (included, false) }
+            rounds += 1
+            let room = SearchRules.maximumIncluded - included.count
+            let statement = SearchCompiler(plan: plan, now: 0)
+                .included(by: start, includes, besides: present, limit: room + 1)
+            let result = try await query(statement, on: connection)
+            let found = try result.prefix(room).map { row throws(PostgresError) in try Self.row(row) }
+            included += found
+            guard result.count <= room else { return (included, false) }
+            start = found.map(\.rid)
+            present += start
+            includes = includes.filter(\.iterates)
+        }
+        return (included, true)
+    }
+
+    private func query(_ statement: SearchStatement, on connection: PostgresConnection) async throws -> PostgresResult {
+        let results = try await connection.pipeline([
+            (Self.settings, []), (PostgresStatement(statement.sql), statement.values),
+        ])
+        return results[1]
+    }
+
+    /// How Postgres plans searches, until the transaction ends. A plan for the values at hand: a common code and a rare
+    /// one need different plans, and one for neither suits neither. Indexes are in memory. Statements this short gain
+    /// nothing from being compiled or shared between processes.
+    static let settings = PostgresStatement(
+        """
+        select set_config('plan_cache_mode', 'force_custom_plan', true), set_config('random_page_cost', '1.1', true),
+            set_config('jit', 'off', true), set_config('max_parallel_workers_per_gather', '0', true)
+        """)
+
+    private static func row(_ row: PostgresRow) throws(PostgresError) -> SearchRow {
+        guard let type = ResourceType[try row.int2(1)] else {
+            throw PostgresError(.decoding, "unknown resource type")
+        }
+        return SearchRow(
+            rid: try row.int8(0), type: type, id: try row.string(2), version: try row.int4(3),
+            lastUpdated: try row.timestamptz(4), content: try row.buffer(5))
+    }
+
+    private static func url(_ base: String, _ query: String, cursor: String?) -> String {
+        let parameters = [query, cursor.map { "_cursor=" + $0 } ?? ""].filter { !$0.isEmpty }
+        return parameters.isEmpty ? base : base + "?" + parameters.joined(separator: "&")
+    }
+}

@@ -1,0 +1,81 @@
+import Testing
+
+@testable import ClinicalData
+
+/// The SQL of a search without line breaks.
+private func sql(_ url: String, after position: SearchPosition? = nil) throws -> String {
+    SearchCompiler(plan: try plan(url), now: 0).page(after: position, limit: 51).sql
+}
+
+struct SearchCompilerTests {
+    @Test func `one token condition drives the page from its index in the order of rid`() throws {
+        #expect(
+            try sql("Observation?code=http://loinc.org|8867-4") == """
+                select r.rid, r.type, r.id, r.version, r.last_updated, r.content
+                from (select distinct d.rid from (select x.rid from fhir.token x where x.param = $2 \
+                and x.code = $3 and x.system = $4) d order by d.rid limit $1) p
+                join fhir.resource r on r.rid = p.rid
+                order by p.rid
+                """)
+    }
+
+    @Test func `a page without conditions reads the resources of the type`() throws {
+        #expect(
+            try sql("Patient").contains(
+                "from (select d.rid from fhir.resource d where d.type = $2 and not d.deleted order by d.rid limit $1) p"
+            ))
+    }
+
+    @Test func `the next page begins behind the rid`() throws {
+        let text = try sql("Patient?gender=male", after: SearchPosition(keys: [], rid: 5, now: 0))
+        #expect(text.contains("d.rid > $2 order by d.rid") || text.contains("d.rid > $4 order by d.rid"))
+    }
+
+    @Test func `a page sorted by a date reads the index of the date and then what has none`() throws {
+        let first = try sql("Observation?patient=1&_sort=-date")
+        #expect(first.contains("from fhir.date k where k.param = "))
+        #expect(first.contains("order by k.high desc, k.rid desc"))
+        #expect(first.contains(" union all "))
+        #expect(first.contains("order by p.k0 desc nulls last, p.rid desc"))
+        let second = try sql("Observation?patient=1&_sort=-date", after: SearchPosition(keys: [nil], rid: 5, now: 0))
+        #expect(!second.contains(" union all "))
+        #expect(second.contains("b.rid < "))
+    }
+
+    @Test func `negative conditions hold over live resources only`() throws {
+        for url in ["Patient?gender:not=male", "Patient?gender:missing=true", "Patient?_lastUpdated=gt2020"] {
+            #expect(try sql(url).contains("not d.deleted"), "\(url)")
+        }
+    }
+
+    @Test func `a chain starts at its far end`() throws {
+        let text = try sql("Encounter?subject:Patient.name=x")
+        #expect(
+            text.contains("from fhir.resource t join fhir.reference f on f.target_type = t.type and f.target_id = t.id")
+        )
+        #expect(text.contains("t.rid in (select x.rid from fhir.string x"))
+    }
+
+    @Test func `nothing of a value reaches the text of a statement`() throws {
+        let hostile = "x'; drop table fhir.resource; --"
+        for url in [
+            "Patient?name=\(hostile)", "Patient?name:exact=\(hostile)", "Patient?name:contains=\(hostile)",
+            "Patient?identifier=\(hostile)", "Patient?identifier=\(hostile)|\(hostile)", "ValueSet?url=\(hostile)",
+            "Observation?value-quantity=1||\(hostile)", "Observation?subject:identifier=\(hostile)",
+            "Observation?subject=urn:\(hostile)", "Observation?subject:Patient.name=\(hostile)",
+            "Patient?_has:Observation:patient:code=\(hostile)", "Patient?_tag=\(hostile)",
+        ] {
+            let plan = try plan(url)
+            #expect(!SearchCompiler(plan: plan, now: 0).page(after: nil, limit: 1).sql.contains("drop"), "\(url)")
+            #expect(!SearchCompiler(plan: plan, now: 0).count().sql.contains("drop"), "\(url)")
+            #expect(!SearchCompiler(plan: plan, now: 0).matches(limit: 2).sql.contains("drop"), "\(url)")
+        }
+        let position = SearchPosition(keys: ["'; drop", "drop"], rid: 1, now: 0)
+        #expect(try !sql("Patient?_sort=name,birthdate", after: position).contains("drop"))
+    }
+
+    @Test func `the statement is the same for other values of the same shape`() throws {
+        #expect(try sql("Patient?name=a&birthdate=gt1980") == sql("Patient?name=b&birthdate=gt2011-05"))
+        #expect(try sql("Observation?code=a|b,c|d") == sql("Observation?code=e|f,g|h,i|j"))
+    }
+}
