@@ -126,7 +126,6 @@ package struct JSONWriter: Sendable {
     }
 
     private mutating func appendEscaped(_ text: UnsafeBufferPointer<UInt8>) {
-        let digits = Array("0123456789abcdef".utf8)
         var start = 0
         for (index, byte) in text.enumerated()
         where byte < 0x20 || byte == UInt8(ascii: "\"") || byte == UInt8(ascii: "\\") {
@@ -139,8 +138,8 @@ package struct JSONWriter: Sendable {
             case 0x09: bytes.append(UInt8(ascii: "t"))
             case 0..<0x20:
                 bytes.append(contentsOf: "u00".utf8)
-                bytes.append(digits[Int(byte >> 4)])
-                bytes.append(digits[Int(byte & 0xF)])
+                bytes.append(UInt8(ascii: "0") + byte >> 4)
+                bytes.append(byte & 0xF < 10 ? UInt8(ascii: "0") + byte & 0xF : UInt8(ascii: "a") + byte & 0xF - 10)
             default: bytes.append(byte)
             }
         }

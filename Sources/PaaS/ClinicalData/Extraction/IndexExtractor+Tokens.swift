@@ -50,7 +50,7 @@ extension IndexExtractor {
 
     private mutating func addConcept(_ node: Int) {
         guard tape[node].kind == .object else { return }
-        if let coding = tape.member(node, .coding), tape[coding].count > 0 {
+        if let coding = tape.member(node, .coding), tape[coding].kind == .array, tape[coding].count > 0 {
             var element = coding + 1
             while element < tape.next(coding) {
                 addCoding(element)
