@@ -96,7 +96,8 @@ let package = Package(
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
             ],
-            path: "Sources/DaaS/TenantRegistry"),
+            path: "Sources/DaaS/TenantRegistry",
+            resources: [.embedInCode("Migrations/V0001__create_tenant.sql")]),
         /// Makes, migrates, isolates and removes tenant databases (the controller's work).
         .target(
             name: "DatabaseService",
@@ -145,7 +146,8 @@ let package = Package(
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
             ],
-            path: "Sources/PaaS/ApplicationRegistry"),
+            path: "Sources/PaaS/ApplicationRegistry",
+            resources: [.embedInCode("Migrations/V0002__create_client.sql")]),
 
         // MARK: SaaS — one module each
 
@@ -219,8 +221,10 @@ let package = Package(
                 "ApplicationRegistry", "ClinicalData", "CloudModel", "CloudTelemetry", "DatabaseService",
                 "PostgresDriver", "SchemaMigration", "TenantRegistry",
                 .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+                .product(name: "UnixSignals", package: "swift-service-lifecycle"),
             ],
             path: "Sources/Executables/medcloud-controller"),
 
@@ -230,7 +234,9 @@ let package = Package(
         .target(
             name: "TestSupport",
             dependencies: [
-                "CloudModel", "PostgresDriver", "SchemaMigration",
+                "ApplicationRegistry", "ClinicalData", "CloudIdentity", "CloudModel", "DatabaseService",
+                "PostgresDriver",
+                "SchemaMigration", "TenantRegistry",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOPosix", package: "swift-nio"),
             ],
@@ -245,12 +251,22 @@ let package = Package(
             path: "Tests/Core/PostgresDriverTests"),
         .testTarget(
             name: "CloudIdentityTests",
-            dependencies: ["CloudIdentity", "CloudModel"], path: "Tests/Core/CloudIdentityTests"),
+            dependencies: [
+                "CloudIdentity", "CloudModel",
+                .product(name: "Crypto", package: "swift-crypto"),
+                .product(name: "CryptoExtras", package: "swift-crypto"),
+            ],
+            path: "Tests/Core/CloudIdentityTests"),
         .testTarget(
             name: "CloudHTTPTests", dependencies: ["CloudHTTP"], path: "Tests/Core/CloudHTTPTests"),
         .testTarget(
             name: "DatabaseServiceTests",
-            dependencies: ["CloudModel", "DatabaseService", "PostgresDriver", "TenantRegistry", "TestSupport"],
+            dependencies: [
+                "CloudModel", "DatabaseService", "PostgresDriver", "TenantRegistry", "TestSupport",
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+            ],
             path: "Tests/DaaS/DatabaseServiceTests"),
         .testTarget(
             name: "ClinicalDataTests",
@@ -260,7 +276,10 @@ let package = Package(
             path: "Tests/PaaS/ClinicalDataTests"),
         .testTarget(
             name: "ApplicationRegistryTests",
-            dependencies: ["ApplicationRegistry", "CloudIdentity", "CloudModel", "TenantRegistry", "TestSupport"],
+            dependencies: [
+                "ApplicationRegistry", "CloudIdentity", "CloudModel", "StrictJSON", "TenantRegistry", "TestSupport",
+                .product(name: "Logging", package: "swift-log"),
+            ],
             path: "Tests/PaaS/ApplicationRegistryTests"),
         .testTarget(
             name: "HealthRecordExchangeTests",

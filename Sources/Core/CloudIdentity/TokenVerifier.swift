@@ -38,7 +38,7 @@ package struct Revocation: Sendable, Hashable {
 
 /// Checks access tokens, remembers those that were good, and forgets what is revoked.
 ///
-/// Someone must tell it of revocations (``apply(_:)``) and that it has heard of all there are (``controlAnswered()``):
+/// Someone must tell it of revocations (``apply(_:)``) and that it has heard of all there are (``controlAnswered(asOf:)``):
 /// when that was more than ``freshness`` ago no new token is accepted, and after ``cachedLife`` no remembered one either.
 package final class TokenVerifier: Sendable {
     /// Milliseconds for which new tokens are accepted after the last word from the control database.
@@ -120,10 +120,13 @@ package final class TokenVerifier: Sendable {
         cache.removeAll { set.concerns($0, issuedAt: $1) }
     }
 
-    /// The control database has just told everything it knows.
-    package func controlAnswered() {
-        lastAnswer.store(clock.uptime(), ordering: .releasing)
+    /// The control database has told everything it knew at `uptime`, which was taken before it was asked.
+    package func controlAnswered(asOf uptime: Int64) {
+        lastAnswer.store(uptime, ordering: .releasing)
     }
+
+    /// Milliseconds on the clock that ``controlAnswered(asOf:)`` means.
+    package func uptime() -> Int64 { clock.uptime() }
 
     /// Whether new tokens can be checked: part of readiness.
     package var isFresh: Bool { age() <= Self.freshness }

@@ -1,0 +1,130 @@
+package import PostgresDriver
+package import TenantRegistry
+
+/// One step of making or removing a tenant's database. Each may be repeated, and a sequence may be taken up again at its
+/// beginning after it was cut off anywhere: what is done already is left as it is.
+package enum ProvisioningStep: String, Sendable, Hashable, CaseIterable {
+    /// The NOLOGIN role of the database's name: being its member is the right to enter.
+    case createEntryRole = "create-entry-role"
+    /// The gateway's login role for this database.
+    case createGatewayRole = "create-gateway-role"
+    /// The database, copied from the migrated template.
+    case createDatabase = "create-database"
+    /// Nobody but members of the entry role may connect.
+    case closeDatabase = "close-database"
+
+    /// The gateway cannot log in any more.
+    case lockGatewayRole = "lock-gateway-role"
+    case dropDatabase = "drop-database"
+    case dropGatewayRole = "drop-gateway-role"
+    case dropEntryRole = "drop-entry-role"
+
+    package static let create: [ProvisioningStep] = [
+        .createEntryRole, .createGatewayRole, .createDatabase, .closeDatabase,
+    ]
+    package static let delete: [ProvisioningStep] = [
+        .lockGatewayRole, .dropDatabase, .dropGatewayRole, .dropEntryRole,
+    ]
+}
+
+/// Makes and removes tenant databases in one cell.
+package struct TenantProvisioner: Sendable {
+    /// Superuser connections to database `postgres` of the cell.
+    private let pool: PostgresPool
+    private let key: RegionKey
+
+    package init(pool: PostgresPool, key: RegionKey) {
+        self.pool = pool
+        self.key = key
+    }
+
+    /// Runs the steps in order.
+    ///
+    /// - Throws: ``DatabaseServiceError/Code/step``, naming the step.
+    package func run(_ steps: [ProvisioningStep], for name: DatabaseName) async throws(DatabaseServiceError) {
+        for step in steps {
+            do {
+                try await run(step, for: name)
+            } catch {
+                throw DatabaseServiceError(.step, step.rawValue, cause: error)
+            }
+        }
+    }
+
+    private func run(_ step: ProvisioningStep, for name: DatabaseName) async throws {
+        // The name has passed DatabaseName's rule: letters and digits only.
+        let database = quotedIdentifier(name.rawValue)
+        let gateway = quotedIdentifier(name.gatewayRole)
+        switch step {
+        case .createEntryRole:
+            try await execute(ClusterBootstrap.roleSQL(name.rawValue))
+        case .createGatewayRole:
+            try await execute(
+                ClusterBootstrap.roleSQL(name.gatewayRole) + """
+                    alter role \(gateway) login inherit nosuperuser nocreatedb nocreaterole noreplication nobypassrls
+                        password '\(key.scramVerifier(role: name.gatewayRole))';
+                    alter role \(gateway) set temp_file_limit = '4GB';
+                    alter role \(gateway) set idle_in_transaction_session_timeout = '60s';
+                    grant \(database), \(ClusterBootstrap.tenantRole) to \(gateway);
+                    """)
+        case .createDatabase:
+            try await createDatabase(name)
+        case .closeDatabase:
+            try await execute(
+                """
+                revoke all on database \(database) from public;
+                grant connect on database \(database) to \(database);
+                """)
+        case .lockGatewayRole:
+            guard try await exists(Self.roleExists, name.gatewayRole) else { return }
+            try await execute("alter role \(gateway) nologin")
+        case .dropDatabase:
+            try await execute("drop database if exists \(database) with (force)")
+        case .dropGatewayRole:
+            try await execute("drop role if exists \(gateway)")
+        case .dropEntryRole:
+            try await execute("drop role if exists \(database)")
+        }
+    }
+
+    private static let roleExists = PostgresStatement("select 1 from pg_roles where rolname = $1")
+    private static let databaseExists = PostgresStatement("select 1 from pg_database where datname = $1")
+
+    private func exists(_ statement: PostgresStatement, _ name: String) async throws -> Bool {
+        try await !pool.query(statement, [.text(name)], deadline: nil).isEmpty
+    }
+
+    private func createDatabase(_ name: DatabaseName) async throws {
+        guard try await !exists(Self.databaseExists, name.rawValue) else { return }
+        do {
+            try await execute(
+                """
+                create database \(quotedIdentifier(name.rawValue)) owner \(ClusterBootstrap.ownerRole)
+                template \(ClusterBootstrap.templateDatabase) strategy wal_log
+                """)
+        } catch let error as PostgresError where error.sqlState == "42P04" {
+            // Finished meanwhile by the connection of a controller that died.
+        }
+    }
+
+    private func execute(_ sql: String) async throws {
+        try await pool.withConnection { try await $0.execute(sql) }
+    }
+
+    private static let namesStatement = PostgresStatement(
+        """
+        select datname from pg_database where datname ~ '^t_[a-z2-7]{26}$'
+        union
+        select regexp_replace(rolname, '_gw$', '') from pg_roles where rolname ~ '^t_[a-z2-7]{26}(_gw)?$'
+        """)
+
+    /// Every name of which the cell holds a database or a role.
+    package func namesPresent() async throws(DatabaseServiceError) -> Set<DatabaseName> {
+        do {
+            let result = try await pool.query(Self.namesStatement, [], deadline: nil)
+            return Set(try result.compactMap { DatabaseName(try $0.string(0)) })
+        } catch {
+            throw DatabaseServiceError(.step, "the cell's databases cannot be listed", cause: error)
+        }
+    }
+}

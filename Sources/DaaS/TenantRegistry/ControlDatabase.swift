@@ -1,0 +1,170 @@
+package import CloudModel
+package import NIOCore
+package import PostgresDriver
+
+/// The gateway's side of the control database. Its role may only call functions, and each takes the acting tenant, which
+/// row security then holds it to.
+///
+/// Other targets that keep tables in `control` (clients, keys) call their functions through ``call(_:_:)``.
+package struct ControlDatabase: Sendable {
+    /// The login role of the gateway workers in the cluster of `control` and `region`.
+    package static let gatewayRole = "medcloud_gateway"
+    /// The acting "tenant" of the operator, and of rows that belong to the region itself.
+    package static let region = "region"
+    /// How long one call may take.
+    package static let callTimeout: TimeAmount = .seconds(4)
+
+    private let pool: PostgresPool
+
+    package init(pool: PostgresPool) {
+        self.pool = pool
+    }
+
+    /// How a gateway worker connects to `control`.
+    package static func configuration(state: RegionState, key: RegionKey) -> PostgresConfiguration {
+        var configuration = PostgresConfiguration(
+            host: state.socketDirectory(cluster: "control"), database: "control", user: gatewayRole,
+            password: key.password(role: gatewayRole))
+        configuration.applicationName = "medcloudd"
+        return configuration
+    }
+
+    /// The word for a tenant, or for the region, in the functions' `acting` and in `realm` columns.
+    package static func realm(_ tenant: TenantID?) -> String {
+        tenant?.rawValue ?? region
+    }
+
+    /// Calls one function of the control database.
+    package func call(
+        _ statement: PostgresStatement, _ values: [PostgresValue]
+    ) async throws(TenantRegistryError) -> PostgresResult {
+        do {
+            return try await pool.query(statement, values, deadline: .now() + Self.callTimeout)
+        } catch let error as PostgresError {
+            throw TenantRegistryError(error)
+        } catch {
+            throw TenantRegistryError(.unavailable, "the control database does not answer")
+        }
+    }
+
+    // MARK: Tenants
+
+    private static let tenantsStatement = PostgresStatement(
+        """
+        select id, name, time_zone, language, state, database, cell, error, created_at
+        from control.tenants($1, $2)
+        """)
+
+    /// The tenant as itself sees it, or nil.
+    package func tenant(_ id: TenantID) async throws(TenantRegistryError) -> TenantRecord? {
+        let result = try await call(Self.tenantsStatement, [.text(id.rawValue), .text(id.rawValue)])
+        return try records(result).first
+    }
+
+    /// Every tenant of the region, by id.
+    package func tenants() async throws(TenantRegistryError) -> [TenantRecord] {
+        try records(try await call(Self.tenantsStatement, [.text(Self.region), .null]))
+    }
+
+    private func records(_ result: PostgresResult) throws(TenantRegistryError) -> [TenantRecord] {
+        var records: [TenantRecord] = []
+        for index in 0..<result.count {
+            records.append(try TenantRecord(row: result[index]))
+        }
+        return records
+    }
+
+    private static let createStatement = PostgresStatement(
+        "select control.create_tenant($1, $2, $3, $4, $5, $6, $7, $8)")
+
+    /// Asks for a tenant. The controller makes it; see ``TenantRecord/state``.
+    ///
+    /// - Parameter actor: the client id of the operator, for the record.
+    /// - Throws: `conflict` when it exists, `invalid-value` for an id, name, time zone or language that breaks its rule.
+    package func createTenant(_ new: NewTenant, actor: String) async throws(TenantRegistryError) {
+        guard TenantID(new.id) != nil else {
+            throw TenantRegistryError(
+                .invalidValue,
+                "id must be a lower-case letter, then up to 30 letters, digits or hyphens, and not \"region\"")
+        }
+        _ = try await call(
+            Self.createStatement,
+            [
+                .text(Self.region), .text(actor), .text(new.id), .text(new.name), .text(new.timeZone),
+                .text(new.language), .text(DatabaseName.random().rawValue), .text("cell-1"),
+            ])
+    }
+
+    private static let deleteStatement = PostgresStatement("select control.delete_tenant($1, $2, $3)")
+
+    /// Asks for a tenant to be removed, with everything it has. Asking twice is asking once.
+    ///
+    /// - Throws: `unknown-tenant`.
+    package func deleteTenant(_ id: TenantID, actor: String) async throws(TenantRegistryError) {
+        _ = try await call(Self.deleteStatement, [.text(Self.region), .text(actor), .text(id.rawValue)])
+    }
+
+    // MARK: What to forget
+
+    private static let invalidationsStatement = PostgresStatement(
+        "select seq, at_seconds, kind, realm, client, token, expires_seconds from control.invalidations($1, $2)")
+
+    /// What has been decided since `seq`, oldest first. Zero gives everything that still concerns anyone.
+    package func invalidations(after seq: Int64) async throws(TenantRegistryError) -> [Invalidation] {
+        let result = try await call(Self.invalidationsStatement, [.text(Self.region), .int8(seq)])
+        var found: [Invalidation] = []
+        for index in 0..<result.count {
+            found.append(try Invalidation(row: result[index]))
+        }
+        return found
+    }
+
+    private static let controllerSeenStatement = PostgresStatement("select control.controller_seen($1)")
+
+    /// Seconds since the leading controller last said that it lives; nil when there never was one.
+    package func controllerSeen() async throws(TenantRegistryError) -> Double? {
+        let result = try await call(Self.controllerSeenStatement, [.text(Self.region)])
+        guard result.count > 0 else { return nil }
+        return try? result[0].float8(0)
+    }
+}
+
+extension TenantRecord {
+    /// One row of `control.tenants`.
+    init(row: PostgresRow) throws(TenantRegistryError) {
+        do throws(PostgresError) {
+            self.init(
+                id: try row.string(0), name: try row.string(1), timeZone: try row.string(2),
+                language: try row.string(3),
+                // A state that only a newer version knows is nothing to serve from.
+                state: State(rawValue: try row.string(4)) ?? .failed, database: try row.string(5),
+                cell: try row.string(6),
+                error: try row.optionalString(7), createdAt: try row.string(8))
+        } catch {
+            throw TenantRegistryError(error)
+        }
+    }
+}
+
+extension Invalidation {
+    /// One row of `control.invalidations`.
+    init(row: PostgresRow) throws(TenantRegistryError) {
+        let kind: String
+        let subject: Subject
+        let realm: String
+        do throws(PostgresError) {
+            kind = try row.string(2)
+            realm = try row.string(3)
+            switch kind {
+            case "token": subject = .token(try row.string(5))
+            case "client": subject = .client(try row.string(4))
+            default: subject = .tenant
+            }
+            self.init(
+                seq: try row.int8(0), subject: subject, tenant: TenantID(realm), at: try row.int8(1),
+                expiresAt: try row.int8(6))
+        } catch {
+            throw TenantRegistryError(error)
+        }
+    }
+}

@@ -1,0 +1,7 @@
+/// The control database's migrations that belong to this target; see `SchemaMigration`.
+package enum TenantRegistryMigrations {
+    /// File names and contents, for the `control` series.
+    package static var files: [(name: String, bytes: [UInt8])] {
+        [("V0001__create_tenant.sql", PackageResources.V0001__create_tenant_sql)]
+    }
+}

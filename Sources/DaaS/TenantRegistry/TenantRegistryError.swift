@@ -1,0 +1,74 @@
+package import PostgresDriver
+
+/// What can go wrong with the control database and with opening a tenant's database.
+package struct TenantRegistryError: Error, Sendable, CustomStringConvertible {
+    package struct Code: Sendable, Hashable, CustomStringConvertible {
+        private enum Base: String {
+            case unknownTenant = "unknown-tenant"
+            case conflict
+            case invalidValue = "invalid-value"
+            case notReady = "tenant-not-ready"
+            case denied
+            case unavailable = "control-unavailable"
+            case badKey = "bad-region-key"
+            case failed
+        }
+        private let base: Base
+        private init(_ base: Base) { self.base = base }
+
+        /// No such tenant, or no such thing inside it.
+        package static let unknownTenant = Code(.unknownTenant)
+        /// It exists already.
+        package static let conflict = Code(.conflict)
+        /// A value breaks its rule; ``TenantRegistryError/message`` says which.
+        package static let invalidValue = Code(.invalidValue)
+        /// The tenant is being made or removed.
+        package static let notReady = Code(.notReady)
+        /// The acting tenant may not do this.
+        package static let denied = Code(.denied)
+        /// The control database did not answer. Try again.
+        package static let unavailable = Code(.unavailable)
+        /// The region key is missing, has the wrong length or does not open what was sealed with it.
+        package static let badKey = Code(.badKey)
+        /// Anything else; the cause says what.
+        package static let failed = Code(.failed)
+
+        package var description: String { base.rawValue }
+    }
+
+    package let code: Code
+    /// One sentence for a person. Never SQL, never a secret.
+    package let message: String
+    /// What the database said, for the log.
+    package let cause: PostgresError?
+
+    package init(_ code: Code, _ message: String, cause: PostgresError? = nil) {
+        self.code = code
+        self.message = message
+        self.cause = cause
+    }
+
+    /// The meaning of a failed call of a control function; the SQLSTATEs `MC…` are raised by our own functions.
+    package init(_ error: PostgresError) {
+        let message = error.serverMessage
+        switch error.sqlState {
+        case "MC403", "42501": self.init(.denied, message, cause: error)
+        case "MC404", "23503": self.init(.unknownTenant, "no such tenant or client", cause: error)
+        case "MC409", "23505": self.init(.conflict, message, cause: error)
+        case "MC422": self.init(.invalidValue, message, cause: error)
+        case "23514": self.init(.invalidValue, Self.describe(constraint: error.constraint), cause: error)
+        case nil, "57P01", "57P02", "57P03", "53300", "57014":
+            self.init(.unavailable, "the control database does not answer", cause: error)
+        default: self.init(.failed, "the control database refused", cause: error)
+        }
+    }
+
+    /// What to say about a value that a check constraint refused: `tenant_name_check` names the column.
+    private static func describe(constraint: String?) -> String {
+        let words = (constraint ?? "").split(separator: "_").dropFirst()
+        let column = words.filter { $0 != "check" }.joined(separator: " ")
+        return column.isEmpty ? "a value breaks its rule" : "\(column) breaks its rule"
+    }
+
+    package var description: String { "\(code): \(message)" }
+}

@@ -1,0 +1,7 @@
+/// The control database's migrations that belong to this target; they follow those of `TenantRegistry`.
+package enum ApplicationRegistryMigrations {
+    /// File names and contents, for the `control` series.
+    package static var files: [(name: String, bytes: [UInt8])] {
+        [("V0002__create_client.sql", PackageResources.V0002__create_client_sql)]
+    }
+}

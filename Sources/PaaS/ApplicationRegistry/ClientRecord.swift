@@ -1,0 +1,205 @@
+package import CloudIdentity
+package import CloudModel
+package import StrictJSON
+package import TenantRegistry
+
+/// An OAuth client of a tenant or of the region.
+package struct ClientRecord: Sendable {
+    /// `client_id`
+    package let id: String
+    /// Nil is the region.
+    package let tenant: TenantID?
+    package let name: String
+    package let kind: Principal.Kind
+    package let keys: JSONWebKeySet
+    /// The only `jku` its assertions may name. Never fetched.
+    package let keySetURL: String?
+    /// What it may ask for at most.
+    package let scopes: ScopeSet
+    /// Browser origins it may call from: `https://portal.example`.
+    package let origins: [String]
+    package let isDisabled: Bool
+    /// RFC 3339, UTC.
+    package let createdAt: String
+
+    /// What the platform API answers: ``ClientDescription``.
+    package func description(endpoints: IdentityEndpoints) -> ClientDescription {
+        ClientDescription(
+            id: id, tenant: tenant?.rawValue, name: name, kind: kind.rawValue, scope: scopes.text,
+            keyIDs: keys.keys.map(\.keyID), origins: origins, isDisabled: isDisabled, createdAt: createdAt,
+            tokenEndpoint: endpoints.token(tenant), fhirBase: endpoints.fhirBase(tenant))
+    }
+}
+
+/// A client as the platform API shows it. Nothing in it is secret.
+package struct ClientDescription: Sendable, Hashable, Codable {
+    package let id: String
+    package let tenant: String?
+    package let name: String
+    package let kind: String
+    package let scope: String
+    package let keyIDs: [String]
+    package let origins: [String]
+    package let isDisabled: Bool
+    package let createdAt: String
+    package let tokenEndpoint: String
+    package let fhirBase: String
+
+    package func write(to writer: inout JSONWriter) {
+        writer.object {
+            $0.member("id", id)
+            $0.member("tenant", tenant)
+            $0.member("name", name)
+            $0.member("kind", kind)
+            $0.member("scope", scope)
+            $0.arrayMember("keyIDs") { list in
+                for keyID in keyIDs { list.string(keyID) }
+            }
+            $0.arrayMember("origins") { list in
+                for origin in origins { list.string(origin) }
+            }
+            $0.member("isDisabled", isDisabled)
+            $0.member("createdAt", createdAt)
+            $0.member("tokenEndpoint", tokenEndpoint)
+            $0.member("fhirBase", fhirBase)
+        }
+    }
+}
+
+/// What is said about a client to be made. The private key never comes along.
+package struct NewClient: Sendable {
+    package let id: String
+    package let name: String
+    package let kind: Principal.Kind
+    package let scopes: ScopeSet
+    package let keys: JSONWebKeySet
+    package let keySetURL: String?
+    package let origins: [String]
+
+    package init(
+        id: String, name: String, kind: Principal.Kind = .systemClient, scopes: ScopeSet, keys: JSONWebKeySet,
+        keySetURL: String? = nil, origins: [String] = []
+    ) {
+        self.id = id
+        self.name = name
+        self.kind = kind
+        self.scopes = scopes
+        self.keys = keys
+        self.keySetURL = keySetURL
+        self.origins = origins
+    }
+
+    /// Reads the body of `POST /v1/tenants/{id}/clients`:
+    /// `{"id", "name", "scope", "jwks": {"keys": […]}, "kind"?: "system" | "tenant-administrator", "jwksURI"?, "origins"?: […]}`.
+    ///
+    /// - Throws: `invalid-value` with the member that is wrong or unknown.
+    package init(json node: JSONNode) throws(TenantRegistryError) {
+        let object = try RequestObject(
+            node, known: ["id", "name", "scope", "jwks", "kind", "jwksURI", "origins"])
+        let word = try object.optionalText("kind") ?? Principal.Kind.systemClient.rawValue
+        guard let kind = Principal.Kind(rawValue: word), kind == .systemClient || kind == .tenantAdministrator else {
+            throw TenantRegistryError(.invalidValue, "kind must be \"system\" or \"tenant-administrator\"")
+        }
+        guard let keys = node["jwks"] else { throw TenantRegistryError(.invalidValue, "jwks is missing") }
+        let id = try object.text("id")
+        let name = try object.text("name")
+        let scope = try object.text("scope")
+        let keySetURL = try object.optionalText("jwksURI")
+        let origins = try object.origins("origins")
+        do throws(IdentityError) {
+            self.init(
+                id: id, name: name, kind: kind, scopes: try ScopeSet(parsing: scope),
+                keys: try JSONWebKeySet(json: String(decoding: keys.rawBytes, as: UTF8.self)), keySetURL: keySetURL,
+                origins: origins)
+        } catch {
+            throw TenantRegistryError(.invalidValue, "\(error.code == .scope ? "scope" : "jwks"): \(error.reason)")
+        }
+    }
+}
+
+extension NewTenant {
+    /// Reads the body of `POST /v1/tenants`: `{"id", "name", "timeZone", "language"}`.
+    ///
+    /// - Throws: `invalid-value` with the member that is wrong or unknown.
+    package init(json node: JSONNode) throws(TenantRegistryError) {
+        let object = try RequestObject(node, known: ["id", "name", "timeZone", "language"])
+        self.init(
+            id: try object.text("id"), name: try object.text("name"), timeZone: try object.text("timeZone"),
+            language: try object.text("language"))
+    }
+}
+
+extension TenantRecord {
+    package func write(to writer: inout JSONWriter, endpoints: IdentityEndpoints) {
+        writer.object {
+            $0.member("id", id)
+            $0.member("name", name)
+            $0.member("timeZone", timeZone)
+            $0.member("language", language)
+            $0.member("state", state.rawValue)
+            $0.member("error", error)
+            $0.member("createdAt", createdAt)
+            if let tenant = TenantID(id) {
+                $0.member("fhirBase", endpoints.fhirBase(tenant))
+                $0.member("tokenEndpoint", endpoints.token(tenant))
+            }
+        }
+    }
+}
+
+/// An object of a request whose members are all known.
+struct RequestObject {
+    private let node: JSONNode
+
+    init(_ node: JSONNode, known: [String]) throws(TenantRegistryError) {
+        guard node.kind == .object else { throw TenantRegistryError(.invalidValue, "the body must be a JSON object") }
+        for member in node.members where !known.contains(member.key) {
+            throw TenantRegistryError(
+                .invalidValue, "\(member.key) is not known here; known are \(known.joined(separator: ", "))")
+        }
+        self.node = node
+    }
+
+    func optionalText(_ name: String) throws(TenantRegistryError) -> String? {
+        guard let value = node[name] else { return nil }
+        guard let text = value.string else { throw TenantRegistryError(.invalidValue, "\(name) must be text") }
+        return text
+    }
+
+    /// A list of origins (RFC 6454): scheme, host and port, compared byte by byte later, so written as browsers write them.
+    func origins(_ name: String) throws(TenantRegistryError) -> [String] {
+        guard let list = node[name] else { return [] }
+        guard list.kind == .array else { throw TenantRegistryError(.invalidValue, "\(name) must be an array") }
+        var origins: [String] = []
+        for item in list.elements {
+            guard let origin = item.string, origin.utf8.count <= 255, Self.isOrigin(origin) else {
+                throw TenantRegistryError(
+                    .invalidValue, "\(name) must be like https://portal.example or http://localhost:8080")
+            }
+            origins.append(origin)
+        }
+        return origins
+    }
+
+    private static func isOrigin(_ text: String) -> Bool {
+        guard let scheme = ["https://", "http://"].first(where: { text.hasPrefix($0) }) else { return false }
+        let parts = text.dropFirst(scheme.count).split(separator: ":", omittingEmptySubsequences: false)
+        guard (1...2).contains(parts.count), let host = parts.first, !host.isEmpty else { return false }
+        let isHost = host.utf8.allSatisfy { byte in
+            switch byte {
+            case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "-"),
+                UInt8(ascii: "."):
+                true
+            default: false
+            }
+        }
+        return isHost && (parts.count == 1 || UInt16(parts[1]) != nil)
+    }
+
+    func text(_ name: String) throws(TenantRegistryError) -> String {
+        guard let text = try optionalText(name) else {
+            throw TenantRegistryError(.invalidValue, "\(name) is missing")
+        }
+        return text
+    }
+}
