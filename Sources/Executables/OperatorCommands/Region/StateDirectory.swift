@@ -57,8 +57,8 @@ package struct StateDirectory: Sendable {
             return .region
         }
         guard let names = Self.names(in: state.directory) else { return .empty }
-        // The lock is taken before the format is written; an operator may have put samples or backups there.
-        let harmless: Set<String> = ["lock", "samples", "backups", "lost+found"]
+        // The lock and the log of a detached start come before the format; samples or backups may have been put there.
+        let harmless: Set<String> = ["lock", "logs", "samples", "backups", "lost+found"]
         guard names.allSatisfy(harmless.contains) else {
             throw CommandFailure(
                 .refused, "\(state.directory) is not empty and not a medcloud state directory: choose another --state.")
