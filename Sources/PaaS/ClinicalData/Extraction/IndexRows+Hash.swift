@@ -17,42 +17,44 @@ struct RowMarks {
 }
 
 extension IndexRows {
+    private typealias Quantity = (
+        parameter: Int32, low: String, high: String, system: String, code: String, unit: String
+    )
+
     /// Removes repeated rows among those that were added since `marks`.
     mutating func removeDuplicates(since marks: RowMarks) {
-        distinct(&tokens, from: marks.tokens) {
+        Self.distinct(&tokens, from: marks.tokens) {
             [$0.system, $0.code]
         } same: {
             $0 == $1
         }
-        distinct(&strings, from: marks.strings) {
+        Self.distinct(&strings, from: marks.strings) {
             [$0.value]
         } same: {
             $0 == $1
         }
-        distinct(&dates, from: marks.dates) {
+        Self.distinct(&dates, from: marks.dates) {
             [$0.low, $0.high]
         } same: {
             $0 == $1
         }
-        distinct(&references, from: marks.references) {
+        Self.distinct(&references, from: marks.references) {
             [String($0.targetType), $0.targetID]
         } same: {
             $0 == $1
         }
-        distinct(&quantities, from: marks.quantities) {
-            [$0.low, $0.high, $0.system, $0.code, $0.unit]
-        } same: {
-            $0 == $1
-        }
-        distinct(&uris, from: marks.uris) {
+        Self.distinct(&quantities, from: marks.quantities, key: Self.key) { $0 == $1 }
+        Self.distinct(&uris, from: marks.uris) {
             [$0.value]
         } same: {
             $0 == $1
         }
     }
 
+    private static func key(_ row: Quantity) -> [String] { [row.low, row.high, row.system, row.code, row.unit] }
+
     /// Compares pairwise while there are few, and by a set when a resource has thousands.
-    private func distinct<Row, Key: Hashable>(
+    private static func distinct<Row, Key: Hashable>(
         _ rows: inout [Row], from start: Int, key: (Row) -> Key, same: (Row, Row) -> Bool
     ) {
         guard rows.count - start > 1 else { return }

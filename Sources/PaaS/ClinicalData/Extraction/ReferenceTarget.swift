@@ -28,7 +28,7 @@ package enum ReferenceTarget: Sendable, Hashable {
 struct ReferenceText {
     /// Relative, or absolute under the own base.
     let isLocal: Bool
-    /// The type that the text names: the last but one segment. Nil for canonical-looking, `urn:` and `#` texts.
+    /// The type that the text names, local or not: the last but one segment. Nil when that is no type.
     let type: ResourceType?
     /// The id after the type.
     let id: Slice<UnsafeBufferPointer<UInt8>>?

@@ -110,8 +110,13 @@ extension ResourceValidator {
                 guard let type = containedType(id) else { return "there is no contained resource with this id" }
                 return allows(type) ? nil : "a reference to a \(type.name) is not allowed here"
             }
-            guard !text.contains(UInt8(ascii: ":")) || isConditional(text) else { return nil }
-            guard let type = relativeType(text) else { return "a relative reference has the form Type/id" }
+            let parts = ReferenceText(text, base: UnsafeBufferPointer(start: nil, count: 0))
+            if text.contains(UInt8(ascii: ":")), !isConditional(text) {
+                // "(http|https)://…/Type/id" states the type, wherever it leads; anything else states none.
+                guard text.starts(with: "http".utf8), let type = parts.type else { return nil }
+                return allows(type) ? nil : "a reference to a \(type.name) is not allowed here"
+            }
+            guard let type = relativeType(text, parts) else { return "a relative reference has the form Type/id" }
             return allows(type) ? nil : "a reference to a \(type.name) is not allowed here"
         }
         if let problem { report(.value, problem, below: "reference") }
@@ -123,11 +128,10 @@ extension ResourceValidator {
         return text[..<mark].allSatisfy(PrimitiveFormat.isAlphanumeric)
     }
 
-    private func relativeType(_ text: UnsafeBufferPointer<UInt8>) -> ResourceType? {
+    private func relativeType(_ text: UnsafeBufferPointer<UInt8>, _ parts: ReferenceText) -> ResourceType? {
         if let mark = text.firstIndex(of: UInt8(ascii: "?")) {
             return definitions.resourceType(named: UnsafeBufferPointer(rebasing: text[..<mark]))
         }
-        let parts = ReferenceText(text, base: UnsafeBufferPointer(start: nil, count: 0))
         return parts.isLocal ? parts.type : nil
     }
 

@@ -30,7 +30,7 @@ private func observation(_ members: String) throws -> [String] {
             "gender":"female","birthDate":"1970-01","_birthDate":{"id":"b"},"deceasedDateTime":"2020-01-01T00:00:00Z",
             "multipleBirthInteger":-2,"photo":[{"contentType":"image/png","data":"aGVsbG8="}],
             "managingOrganization":{"reference":"#o"},"generalPractitioner":[{"reference":"Practitioner/1/_history/2"},
-            {"reference":"http://elsewhere/Patient/1"},{"reference":"urn:uuid:1"},{"reference":"Practitioner?identifier=a|b"}],
+            {"reference":"http://elsewhere/fhir/Organization/1"},{"reference":"http://elsewhere/any"},{"reference":"urn:uuid:1"},{"reference":"Practitioner?identifier=a|b"}],
             "link":[{"other":{"reference":"RelatedPerson/1"},"type":"seealso"}]
             """#)
         #expect(found == [])
@@ -76,6 +76,10 @@ private func observation(_ members: String) throws -> [String] {
         (#""link":[{"type":"seealso"}]"#, "required Patient.link[0].other"),
         (#""communication":[{"preferred":true}]"#, "required Patient.communication[0].language"),
         (#""generalPractitioner":[{"reference":"Patient/1"}]"#, "value Patient.generalPractitioner[0].reference"),
+        (
+            #""generalPractitioner":[{"reference":"https://elsewhere/fhir/Patient/1/_history/2"}]"#,
+            "value Patient.generalPractitioner[0].reference"
+        ),
         (#""generalPractitioner":[{"reference":"Foo/1"}]"#, "value Patient.generalPractitioner[0].reference"),
         (#""generalPractitioner":[{"reference":"nonsense"}]"#, "value Patient.generalPractitioner[0].reference"),
         (#""generalPractitioner":[{"reference":"Patient?x=y:z"}]"#, "value Patient.generalPractitioner[0].reference"),
