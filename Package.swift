@@ -18,6 +18,7 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-http-types", exact: "1.8.0"),
         .package(url: "https://github.com/apple/swift-log", exact: "1.16.2"),
         .package(url: "https://github.com/apple/swift-nio", exact: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-nio-extras", exact: "1.35.2"),
         .package(url: "https://github.com/apple/swift-nio-ssl", exact: "2.37.6"),
         .package(url: "https://github.com/hummingbird-project/hummingbird", exact: "2.28.1"),
         .package(url: "https://github.com/swift-server/async-http-client", exact: "1.37.0"),
@@ -171,12 +172,15 @@ let package = Package(
                 "ApplicationRegistry", "ClinicalData", "CloudHTTP", "CloudIdentity", "CloudModel", "CloudTelemetry",
                 "ModuleKit", "PostgresDriver", "StrictJSON", "TenantRegistry",
                 .product(name: "Crypto", package: "swift-crypto"),
-                .product(name: "Hummingbird", package: "hummingbird"),
+                .product(name: "HummingbirdCore", package: "hummingbird"),
                 .product(name: "HummingbirdTLS", package: "hummingbird"),
                 .product(name: "HTTPTypes", package: "swift-http-types"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOExtras", package: "swift-nio-extras"),
                 .product(name: "NIOHTTP1", package: "swift-nio"),
+                .product(name: "NIOHTTPTypes", package: "swift-nio-extras"),
+                .product(name: "NIOHTTPTypesHTTP1", package: "swift-nio-extras"),
                 .product(name: "NIOPosix", package: "swift-nio"),
                 .product(name: "NIOSSL", package: "swift-nio-ssl"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
@@ -207,11 +211,13 @@ let package = Package(
         .executableTarget(
             name: "medcloudd",
             dependencies: [
-                "ApplicationRegistry", "ClinicalData", "CloudModel", "CloudTelemetry", "Gateway",
+                "ApplicationRegistry", "ClinicalData", "CloudIdentity", "CloudModel", "CloudTelemetry", "Gateway",
                 "HealthRecordExchange", "ModuleKit", "PostgresDriver", "TenantRegistry",
                 .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+                .product(name: "UnixSignals", package: "swift-service-lifecycle"),
             ],
             path: "Sources/Executables/medcloudd"),
         /// Makes desired state true: databases today, machines with the next issue.
@@ -258,7 +264,13 @@ let package = Package(
             ],
             path: "Tests/Core/CloudIdentityTests"),
         .testTarget(
-            name: "CloudHTTPTests", dependencies: ["CloudHTTP"], path: "Tests/Core/CloudHTTPTests"),
+            name: "CloudHTTPTests",
+            dependencies: ["CloudHTTP", .product(name: "HTTPTypes", package: "swift-http-types")],
+            path: "Tests/Core/CloudHTTPTests"),
+        .testTarget(
+            name: "CloudTelemetryTests",
+            dependencies: ["CloudTelemetry", .product(name: "Logging", package: "swift-log")],
+            path: "Tests/Core/CloudTelemetryTests"),
         .testTarget(
             name: "DatabaseServiceTests",
             dependencies: [
@@ -287,7 +299,19 @@ let package = Package(
             path: "Tests/SaaS/HealthRecordExchangeTests"),
         .testTarget(
             name: "GatewayTests",
-            dependencies: ["Gateway", "ModuleKit", "TestSupport"],
+            dependencies: [
+                "ApplicationRegistry", "CloudHTTP", "CloudIdentity", "CloudModel", "CloudTelemetry", "Gateway",
+                "HealthRecordExchange", "ModuleKit", "PostgresDriver", "SchemaMigration", "StrictJSON", "TenantRegistry",
+                "TestSupport",
+                .product(name: "HTTPTypes", package: "swift-http-types"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOEmbedded", package: "swift-nio"),
+                .product(name: "NIOHTTPTypes", package: "swift-nio-extras"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "NIOSSL", package: "swift-nio-ssl"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+            ],
             path: "Tests/Gateway/GatewayTests"),
         .testTarget(
             name: "CLITests",

@@ -22,6 +22,4 @@ extension HTTPField.Name {
     package static let frameOptions = named("X-Frame-Options")
     /// The referrer a browser may send on from our pages.
     package static let referrerPolicy = named("Referrer-Policy")
-    /// Which origins may load the answer as a sub-resource.
-    package static let crossOriginResourcePolicy = named("Cross-Origin-Resource-Policy")
 }

@@ -1,0 +1,124 @@
+import ApplicationRegistry
+import CloudIdentity
+import CloudModel
+import CloudTelemetry
+import Gateway
+import Glibc
+import Logging
+import ModuleKit
+import NIOCore
+import NIOPosix
+import PostgresDriver
+import ServiceLifecycle
+import TenantRegistry
+import UnixSignals
+
+/// A gateway worker: builds its services in order, gives the modules to the gateway and runs until SIGTERM.
+@main
+struct Medcloudd {
+    static func main() async {
+        signal(SIGPIPE, SIG_IGN)
+        do {
+            let configuration = try WorkerConfiguration(
+                arguments: Array(CommandLine.arguments.dropFirst()), environment: environment,
+                cores: System.coreCount)
+            try await run(configuration)
+        } catch let failure as WorkerConfiguration.Failure {
+            JSONLogHandler.standardError(Array("medcloudd: \(failure)\n".utf8))
+            exit(64)
+        } catch {
+            JSONLogHandler.standardError(Array("medcloudd: cannot serve: \(error)\n".utf8))
+            exit(1)
+        }
+    }
+
+    private static func run(_ configuration: WorkerConfiguration) async throws {
+        var logger = Logger(label: "medcloudd") { label in
+            JSONLogHandler(label: label, level: configuration.logLevel)
+        }
+        logger[metadataKey: "worker"] = .string(configuration.worker)
+        let log = logger
+        let state = RegionState(directory: configuration.stateDirectory)
+        let key = try RegionKey.load(secrets: state.gatewaySecrets)
+        let loops = MultiThreadedEventLoopGroup(numberOfThreads: configuration.eventLoops)
+
+        // The control database, tokens and tenants.
+        let control = ControlDatabase(
+            pool: PostgresPool(
+                configuration: ControlDatabase.configuration(state: state, key: key), eventLoopGroup: loops,
+                logger: log))
+        let endpoints = IdentityEndpoints(baseURL: configuration.baseURL)
+        let applications = ApplicationDatabase(control: control)
+        let keyRing = KeyRing(database: applications, key: key)
+        let verifier = TokenVerifier(endpoints: endpoints, keys: keyRing)
+        let descriptors = ProcessMetrics.raiseDescriptorLimit(to: 65_536)
+        var databaseLimits = TenantDatabases.Limits()
+        databaseLimits.connections = min(databaseLimits.connections, descriptors / 4)
+        let databases = TenantDatabases(
+            control: control, state: state, key: key, limits: databaseLimits, eventLoopGroup: loops, logger: log)
+        let revocations = RevocationFeed(
+            control: control, verifier: verifier, keyRing: keyRing, tenantDatabases: databases, logger: log)
+        let identity = AuthorizationServer(
+            database: applications, keyRing: keyRing, verifier: verifier, endpoints: endpoints, logger: log)
+        let administration = TenantAdministration(
+            control: control, database: applications, verifier: verifier, endpoints: endpoints)
+
+        // The modules.
+        let modules: [any Module] = []
+        for module in modules { try await module.provision() }
+
+        // The edge.
+        let limits = configuration.limits.fitting(
+            descriptors: descriptors, reserved: databaseLimits.connections)
+        let registry = MetricsRegistry()
+        ProcessMetrics.register(in: registry)
+        let checks =
+            [
+                ReadinessCheck("control-database") { (try? await control.controllerSeen()) != nil },
+                ReadinessCheck("tokens") { verifier.isFresh },
+            ]
+            + modules.map { module in
+                ReadinessCheck(module.identifier) { (try? await module.validate()) != nil }
+            }
+        let services = GatewayServices(
+            limits: limits, endpoints: endpoints,
+            routes: IdentityRoutes(server: identity, limits: limits).routes
+                + TenantRoutes(administration: administration, limits: limits).routes
+                + HealthRoutes(checks: checks, registry: registry).routes
+                + DescriptionRoutes(try OpenAPIDescription(baseURL: endpoints.baseURL)).routes,
+            modules: modules, tokens: verifier, tenants: databases,
+            directory: CachedTenantDirectory(control: control) { _ in [] },
+            metrics: GatewayMetrics(registry: registry, worker: configuration.worker),
+            isSecure: configuration.certificateFile != nil, logger: log)
+        let server = GatewayServer(
+            services: services, socket: configuration.socket, tls: try configuration.tls, eventLoopGroup: loops)
+
+        // Shutdown runs backwards: the server drains first, the databases close last.
+        let background =
+            [BackgroundService { await databases.run() }, BackgroundService { try await revocations.run() }]
+            + modules.map { module in BackgroundService { try await module.run() } }
+        var group = ServiceGroupConfiguration(
+            services: (background.map { $0 as any Service } + [server]).map { .init(service: $0) },
+            gracefulShutdownSignals: [.sigterm, .sigint], logger: log)
+        group.maximumGracefulShutdownDuration = .seconds(30)
+        try await ServiceGroup(configuration: group).run()
+        for module in modules.reversed() { await module.cleanUp() }
+    }
+
+    private static var environment: [String: String] {
+        var variables: [String: String] = [:]
+        var entry = environ
+        while let text = entry.pointee {
+            let parts = String(cString: text).split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+            if parts.count == 2 { variables[String(parts[0])] = String(parts[1]) }
+            entry += 1
+        }
+        return variables
+    }
+
+    @Sendable private static func microsecondsSince1970() -> Int64 {
+        var time = timespec()
+        clock_gettime(CLOCK_REALTIME, &time)
+        return Int64(time.tv_sec) * 1_000_000 + Int64(time.tv_nsec) / 1000
+    }
+}

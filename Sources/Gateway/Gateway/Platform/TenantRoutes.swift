@@ -1,0 +1,129 @@
+package import ApplicationRegistry
+import CloudHTTP
+import CloudIdentity
+import CloudModel
+import HTTPTypes
+import ModuleKit
+import NIOCore
+import StrictJSON
+import TenantRegistry
+
+/// `/v1/tenants…`: tenants and their clients.
+package struct TenantRoutes: Sendable {
+    private let administration: TenantAdministration
+    private let bodyBytes: Int
+
+    package init(administration: TenantAdministration, limits: GatewayLimits) {
+        self.administration = administration
+        bodyBytes = limits.bodyBytes
+    }
+
+    package var routes: [Route] {
+        [
+            Route(.get, "/v1/tenants", "listTenants", audience: .anyPrincipal, handler: listTenants),
+            Route(
+                .post, "/v1/tenants", "createTenant", audience: .anyPrincipal, bodyLimit: bodyBytes,
+                handler: createTenant),
+            Route(.get, "/v1/tenants/{tenant}", "showTenant", audience: .anyPrincipal, handler: showTenant),
+            Route(.delete, "/v1/tenants/{tenant}", "deleteTenant", audience: .anyPrincipal, handler: deleteTenant),
+            Route(.get, "/v1/tenants/{tenant}/clients", "listClients", audience: .anyPrincipal, handler: listClients),
+            Route(
+                .post, "/v1/tenants/{tenant}/clients", "createClient", audience: .anyPrincipal, bodyLimit: bodyBytes,
+                handler: createClient),
+            Route(
+                .get, "/v1/tenants/{tenant}/clients/{client}", "showClient", audience: .anyPrincipal,
+                handler: showClient),
+            Route(
+                .delete, "/v1/tenants/{tenant}/clients/{client}", "disableClient", audience: .anyPrincipal,
+                handler: disableClient),
+        ]
+    }
+
+    // MARK: Tenants
+
+    @Sendable private func listTenants(_ request: GatewayRequest) async throws -> ModuleResponse {
+        let tenants = try await administration.tenants(as: try request.caller)
+        return .json(.ok) { writer in
+            writer.object { body in
+                body.arrayMember("items") { items in
+                    for tenant in tenants { tenant.write(to: &items, endpoints: administration.endpoints) }
+                }
+            }
+        }
+    }
+
+    @Sendable private func createTenant(_ request: GatewayRequest) async throws -> ModuleResponse {
+        _ = try request.requiredIdempotencyKey
+        let new = try NewTenant(json: try request.jsonObject)
+        let tenant = try await created(new, as: try request.caller)
+        var response = ModuleResponse.json(.accepted) { tenant.write(to: &$0, endpoints: administration.endpoints) }
+        response.headers[.location] = "/v1/tenants/" + tenant.id
+        return response
+    }
+
+    /// A tenant's id is the natural key of its creation: the same request again, after an answer that was lost, finds its
+    /// own effect; another one is a conflict.
+    private func created(_ new: NewTenant, as caller: Principal) async throws -> TenantRecord {
+        do {
+            return try await administration.createTenant(new, as: caller)
+        } catch {
+            guard error.code == .conflict, let id = TenantID(new.id) else { throw error }
+            let existing = try await administration.tenant(id, as: caller)
+            guard existing.name == new.name, existing.timeZone == new.timeZone, existing.language == new.language,
+                existing.state == .provisioning || existing.state == .ready
+            else { throw error }
+            return existing
+        }
+    }
+
+    @Sendable private func showTenant(_ request: GatewayRequest) async throws -> ModuleResponse {
+        let tenant = try await administration.tenant(try request.tenant, as: try request.caller)
+        return .json(.ok) { tenant.write(to: &$0, endpoints: administration.endpoints) }
+    }
+
+    @Sendable private func deleteTenant(_ request: GatewayRequest) async throws -> ModuleResponse {
+        _ = try request.requiredIdempotencyKey
+        let id = try request.tenant
+        let caller = try request.caller
+        try await administration.deleteTenant(id, as: caller)
+        let tenant = try await administration.settled(id, within: .zero)
+        guard let tenant else { return ModuleResponse(status: .noContent) }
+        return .json(.accepted) { tenant.write(to: &$0, endpoints: administration.endpoints) }
+    }
+
+    // MARK: Clients
+
+    @Sendable private func listClients(_ request: GatewayRequest) async throws -> ModuleResponse {
+        let clients = try await administration.clients(of: try request.tenant, as: try request.caller)
+        return .json(.ok) { writer in
+            writer.object { body in
+                body.arrayMember("items") { items in
+                    for client in clients { client.write(to: &items) }
+                }
+            }
+        }
+    }
+
+    @Sendable private func createClient(_ request: GatewayRequest) async throws -> ModuleResponse {
+        _ = try request.requiredIdempotencyKey
+        let new = try NewClient(json: try request.jsonObject)
+        let tenant = try request.tenant
+        let client = try await administration.createClient(new, in: tenant, as: try request.caller)
+        var response = ModuleResponse.json(.created) { client.write(to: &$0) }
+        response.headers[.location] = "/v1/tenants/\(tenant)/clients/" + PercentCoding.encode(client.id)
+        return response
+    }
+
+    @Sendable private func showClient(_ request: GatewayRequest) async throws -> ModuleResponse {
+        let client = try await administration.client(
+            request.parameters["client"] ?? "", of: try request.tenant, as: try request.caller)
+        return .json(.ok) { client.write(to: &$0) }
+    }
+
+    @Sendable private func disableClient(_ request: GatewayRequest) async throws -> ModuleResponse {
+        _ = try request.requiredIdempotencyKey
+        try await administration.disableClient(
+            request.parameters["client"] ?? "", of: try request.tenant, as: try request.caller)
+        return ModuleResponse(status: .noContent)
+    }
+}

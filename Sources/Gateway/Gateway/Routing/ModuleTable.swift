@@ -1,0 +1,53 @@
+package import HTTPTypes
+package import ModuleKit
+
+/// The modules by mount, with the patterns of their routes for metrics, public routes and the API description.
+package struct ModuleTable: Sendable {
+    /// A module with its patterns compiled.
+    struct Entry: Sendable {
+        let module: any Module
+        /// The mount in patterns: `/t/{tenant}/fhir`.
+        let prefix: String
+        /// Patterns with more literals first.
+        let patterns: [(route: ModuleRoute, pattern: RoutePattern)]
+
+        /// The module's route for a path below the mount; nil when it declares none (its own 404 or 405 follows).
+        func route(_ method: HTTPRequest.Method, _ path: ArraySlice<String>) -> ModuleRoute? {
+            let wanted: HTTPRequest.Method = method == .head ? .get : method
+            return patterns.first { $0.route.method == wanted && $0.pattern.match(path) != nil }?.route
+        }
+    }
+
+    package let modules: [any Module]
+    let fhir: Entry?
+    let named: [String: Entry]
+
+    package init(_ modules: [any Module]) {
+        self.modules = modules
+        var fhir: Entry?
+        var named: [String: Entry] = [:]
+        for module in modules {
+            switch module.mount {
+            case .fhir: fhir = Self.entry(module, prefix: "/t/{tenant}/fhir")
+            case .named(let name): named[name] = Self.entry(module, prefix: "/t/{tenant}/modules/" + name)
+            }
+        }
+        self.fhir = fhir
+        self.named = named
+    }
+
+    private static func entry(_ module: any Module, prefix: String) -> Entry {
+        let patterns = module.routes.map { (route: $0, pattern: RoutePattern($0.pattern)) }
+            .sorted { $0.pattern.literalCount > $1.pattern.literalCount }
+        return Entry(module: module, prefix: prefix, patterns: patterns)
+    }
+
+    /// Every operation of every module: method, full pattern, operation id.
+    package var operations: [(method: HTTPRequest.Method, pattern: String, operationID: String)] {
+        ([fhir].compactMap { $0 } + named.values).flatMap { entry in
+            entry.module.routes.map {
+                (method: $0.method, pattern: entry.prefix + $0.pattern, operationID: $0.operationID)
+            }
+        }
+    }
+}

@@ -1,0 +1,64 @@
+package import HTTPTypes
+package import NIOCore
+
+/// A request that has passed the gateway: authenticated, within limits, its tenant known.
+package struct ModuleRequest: Sendable {
+    package let method: HTTPRequest.Method
+    /// Decoded segments after the module's mount: `["Patient", "7"]`. Never empty strings, `.` or `..`.
+    package let path: [String]
+    /// What follows `?`, undecoded; "" when there is nothing.
+    package let query: String
+    package let headers: HTTPFields
+    package let body: ByteBuffer
+    package let context: RequestContext
+
+    package init(
+        method: HTTPRequest.Method, path: [String], query: String = "", headers: HTTPFields = [:],
+        body: ByteBuffer = ByteBuffer(), context: RequestContext
+    ) {
+        self.method = method
+        self.path = path
+        self.query = query
+        self.headers = headers
+        self.body = body
+        self.context = context
+    }
+}
+
+/// A request to one of a module's public routes: no credential was looked at, so there is no access to any database.
+package struct PublicRequest: Sendable {
+    package let method: HTTPRequest.Method
+    /// Decoded segments after the module's mount.
+    package let path: [String]
+    package let query: String
+    package let headers: HTTPFields
+    package let requestID: String
+    /// The absolute URL of the tenant's FHIR base, without a trailing slash.
+    package let fhirBase: String
+
+    package init(
+        method: HTTPRequest.Method, path: [String], query: String = "", headers: HTTPFields = [:], requestID: String,
+        fhirBase: String
+    ) {
+        self.method = method
+        self.path = path
+        self.query = query
+        self.headers = headers
+        self.requestID = requestID
+        self.fhirBase = fhirBase
+    }
+}
+
+/// What a module answers. The gateway adds the request id, security and CORS headers and the content length, and drops
+/// the body of an answer to HEAD.
+package struct ModuleResponse: Sendable {
+    package var status: HTTPResponse.Status
+    package var headers: HTTPFields
+    package var body: ByteBuffer
+
+    package init(status: HTTPResponse.Status, headers: HTTPFields = [:], body: ByteBuffer = ByteBuffer()) {
+        self.status = status
+        self.headers = headers
+        self.body = body
+    }
+}
