@@ -157,6 +157,8 @@ let package = Package(
             name: "HealthRecordExchange",
             dependencies: [
                 "ClinicalData", "CloudHTTP", "CloudIdentity", "CloudModel", "ModuleKit", "PostgresDriver", "StrictJSON",
+                "TenantRegistry",
+                .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "HTTPTypes", package: "swift-http-types"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
@@ -284,6 +286,7 @@ let package = Package(
             name: "ClinicalDataTests",
             dependencies: [
                 "ClinicalData", "CloudModel", "PostgresDriver", "SchemaMigration", "StrictJSON", "TestSupport",
+                .product(name: "NIOCore", package: "swift-nio"),
             ],
             path: "Tests/PaaS/ClinicalDataTests"),
         .testTarget(
@@ -295,7 +298,13 @@ let package = Package(
             path: "Tests/PaaS/ApplicationRegistryTests"),
         .testTarget(
             name: "HealthRecordExchangeTests",
-            dependencies: ["ClinicalData", "HealthRecordExchange", "ModuleKit", "TestSupport"],
+            dependencies: [
+                "ClinicalData", "CloudHTTP", "CloudIdentity", "CloudModel", "HealthRecordExchange", "ModuleKit",
+                "PostgresDriver", "SchemaMigration", "StrictJSON", "TestSupport",
+                .product(name: "HTTPTypes", package: "swift-http-types"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"),
+            ],
             path: "Tests/SaaS/HealthRecordExchangeTests"),
         .testTarget(
             name: "GatewayTests",

@@ -57,7 +57,7 @@ create table fhir.change (
     at      timestamptz not null
 );
 create index change_type on fhir.change (type, seq);
-create index change_at on fhir.change using brin (at) with (pages_per_range = 16);
+create index change_at on fhir.change (at);
 
 create table fhir.token (
     rid    bigint not null,
@@ -138,7 +138,7 @@ create table audit.event (
     query        text collate "C"
 );
 create index event_patient on audit.event (patient, seq) where patient is not null;
-create index event_recorded on audit.event using brin (recorded) with (pages_per_range = 16);
+create index event_recorded on audit.event (recorded);
 comment on column audit.event.action is 'C create, R read, U update, D delete, E execute (search and others)';
 comment on column audit.event.outcome is '0 success, 4 minor failure (not found, refused), 8 serious failure, 12 major failure';
 
@@ -155,4 +155,4 @@ create table medcloud.idempotency (
     created_at timestamptz not null default medcloud.now(),
     primary key (client, key, method, path)
 );
-create index idempotency_created on medcloud.idempotency using brin (created_at);
+create index idempotency_created on medcloud.idempotency (created_at);

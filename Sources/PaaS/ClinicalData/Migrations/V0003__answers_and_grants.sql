@@ -29,26 +29,29 @@ begin
 end
 $$;
 
--- Stores the answer of the running transaction under the key it claimed.
+-- Stores the answer of the running transaction under the key it claimed, and now and then drops some that are older than a
+-- day: nobody else tidies up.
 create function medcloud.remember_answer(
     p_client text, p_key text, p_method text, p_path text, p_body_hash bytea, p_status int4, p_headers text, p_body text)
 returns void
-language sql security definer
+language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 as $$
+begin
     insert into medcloud.idempotency (client, key, method, path, body_hash, status, headers, body)
-    values (p_client, p_key, p_method, p_path, p_body_hash, p_status, p_headers, p_body)
-$$;
-
--- Drops answers older than p_age; returns how many.
-create function medcloud.forget_answers(p_age interval) returns bigint
-language sql security definer
-set search_path = pg_catalog, pg_temp
-as $$
-    with gone as (
-        delete from medcloud.idempotency where created_at < medcloud.now() - p_age returning 1
-    )
-    select count(*) from gone
+    values (p_client, p_key, p_method, p_path, p_body_hash, p_status, p_headers, p_body);
+    if random() < 0.01 then
+        delete from medcloud.idempotency i
+        using (
+            select o.client, o.key, o.method, o.path
+            from medcloud.idempotency o
+            where o.created_at < medcloud.now() - interval '1 day'
+            limit 1000
+            for update skip locked
+        ) old
+        where i.client = old.client and i.key = old.key and i.method = old.method and i.path = old.path;
+    end if;
+end
 $$;
 
 revoke all on schema public from public;
@@ -66,7 +69,6 @@ begin
         grant execute on function medcloud.claim_answer(text, text, text, text, bytea) to medcloud_tenant;
         grant execute on function medcloud.remember_answer(text, text, text, text, bytea, int4, text, text)
             to medcloud_tenant;
-        grant execute on function medcloud.forget_answers(interval) to medcloud_tenant;
     end if;
 end
 $$;
