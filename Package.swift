@@ -286,7 +286,9 @@ let package = Package(
             name: "ClinicalDataTests",
             dependencies: [
                 "ClinicalData", "CloudModel", "PostgresDriver", "SchemaMigration", "StrictJSON", "TestSupport",
+                .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
             ],
             path: "Tests/PaaS/ClinicalDataTests"),
         .testTarget(

@@ -11,7 +11,7 @@ enum StoreFixture {
         source: "192.0.2.7", origin: "token")
 
     static func withPool(
-        maximumConnections: Int = 8, _ body: @Sendable (PostgresPool) async throws -> Void
+        maximumConnections: Int = 3, _ body: @Sendable (PostgresPool) async throws -> Void
     ) async throws {
         try await TestPostgres.withPool(maximumConnections: maximumConnections) { pool in
             try await pool.withConnection { connection in

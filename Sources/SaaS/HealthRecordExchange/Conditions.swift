@@ -1,0 +1,100 @@
+import ClinicalData
+import CloudHTTP
+import CloudIdentity
+import PostgresDriver
+
+/// The searches within conditional writes and conditional references.
+struct Conditions: Sendable {
+    let exchange: Exchange
+
+    /// A search that a write depends on.
+    struct Condition: Sendable {
+        let plan: SearchPlan
+        let search: SearchEngine
+        let type: ResourceType
+
+        /// Equal criteria lock each other out until the transaction ends: what one creates, the other finds.
+        var lockKey: String { type.name + "?" + search.canonicalCriteria(plan) }
+
+        /// The ids of up to two matches.
+        func matches(on connection: PostgresConnection) async throws -> [String] {
+            try await search.matches(plan, on: connection, limit: 2).map(\.id)
+        }
+    }
+
+    /// The condition of each request; nil where it has none.
+    func plans(for requests: [WriteRequest]) throws(FHIRFailure) -> [Condition?] {
+        var conditions: [Condition?] = []
+        for request in requests {
+            guard let criteria = request.criteria else {
+                conditions.append(nil)
+                continue
+            }
+            do {
+                conditions.append(try condition(request.type, criteria))
+            } catch {
+                throw error.placed(request.place)
+            }
+        }
+        return conditions
+    }
+
+    /// `Type?criteria` → `Type/id` for each reference.
+    ///
+    /// - Throws: 412 unless each matches exactly one resource.
+    func resolve(
+        _ references: Set<String>, on connection: PostgresConnection
+    ) async throws -> [String: String] {
+        var links: [String: String] = [:]
+        for reference in references.sorted() {
+            guard let mark = reference.firstIndex(of: "?"), let type = ResourceType.named(String(reference[..<mark]))
+            else { continue }
+            let criteria = String(reference[reference.index(after: mark)...])
+            let matches = try await condition(type, criteria).matches(on: connection)
+            guard matches.count == 1 else {
+                throw FHIRFailure(
+                    412, matches.isEmpty ? "not-found" : "multiple-matches",
+                    "The conditional reference '\(reference)' must match exactly one resource; it matches "
+                        + (matches.isEmpty ? "none." : "several."))
+            }
+            links[reference] = type.name + "/" + matches[0]
+        }
+        return links
+    }
+
+    private func condition(_ type: ResourceType, _ criteria: String) throws(FHIRFailure) -> Condition {
+        let query: HTTPQuery
+        do {
+            query = try HTTPQuery(parsing: criteria.hasPrefix("?") ? String(criteria.dropFirst()) : criteria)
+        } catch {
+            throw FHIRFailure(400, "invalid", "The criteria cannot be decoded.")
+        }
+        let parameters = query.parameters.filter { parameter in
+            let name = String(parameter.name.prefix { $0 != ":" && $0 != "." })
+            return !name.hasPrefix("_") || Self.filters.contains(name)
+        }
+        guard !parameters.isEmpty else {
+            // Without criteria every resource of the type would match.
+            throw FHIRFailure(412, "invalid", "A conditional write needs at least one search parameter.")
+        }
+        let principal = exchange.principal
+        do {
+            let plan = try exchange.services.search.plan(
+                SearchRequest(
+                    type: type, parameters: parameters.map { ($0.name, $0.value) }, baseURL: exchange.base),
+                // A conditional write discloses whether something matches, so it needs the right to search.
+                allowedTypes: { principal.scopes.allows(.search, on: $0.name) })
+            return Condition(plan: plan, search: exchange.services.search, type: type)
+        } catch {
+            let failure = FHIRFailure(error)
+            guard error.code == .forbidden else { throw failure }
+            throw exchange.denied(
+                failure, AuditEntry(.searchType, outcome: .minorFailure, type: type, query: criteria))
+        }
+    }
+
+    /// The parameters with an underscore that select; others shape an answer, which a condition has none of.
+    private static let filters: Set<String> = [
+        "_id", "_lastUpdated", "_tag", "_profile", "_security", "_source", "_has",
+    ]
+}

@@ -1,0 +1,263 @@
+import ClinicalData
+import HTTPTypes
+import NIOCore
+import PostgresDriver
+import StrictJSON
+
+/// Carries out writes: those of one request, or all of a transaction, everything or nothing.
+struct WriteExecution: Sendable {
+    let exchange: Exchange
+    let requests: [WriteRequest]
+
+    /// What a request was matched with.
+    private enum Target: Sendable {
+        case write(WriteOperation.Kind, id: String)
+        /// A conditional create whose resource exists, or a conditional delete without a match.
+        case none(WriteResult)
+    }
+
+    /// One round trip when nothing is conditional; otherwise a transaction that locks the criteria first.
+    ///
+    /// - Returns: One result a request, in order.
+    /// - Throws: `FHIRFailure`; nothing was written then.
+    func run(in session: Session) async throws -> [WriteResult] {
+        for request in requests {
+            try exchange.require(
+                request.permission, on: request.type,
+                for: AuditEntry(
+                    request.interaction, outcome: .minorFailure, type: request.type, resourceID: request.id,
+                    query: request.criteria))
+        }
+        let references = try conditionalReferences()
+        guard !references.isEmpty || requests.contains(where: { $0.criteria != nil || $0.isPatch }) else {
+            return try await write(try requests.map { try target($0, matches: nil) }, links: [:], on: session.runner)
+        }
+        return try await session.withTransaction { connection in
+            let conditions = Conditions(exchange: exchange)
+            let criteria = try conditions.plans(for: requests)
+            try await exchange.services.store.lock(criteria.compactMap { $0?.lockKey }, on: connection)
+            var targets: [Target] = []
+            var unmatched: Set<String> = []
+            for (request, condition) in zip(requests, criteria) {
+                let matches = try await condition?.matches(on: connection)
+                targets.append(try target(request, matches: matches))
+                // Both would find nothing and create, although the second one's condition is no longer true.
+                if let key = condition?.lockKey, matches?.isEmpty == true, !unmatched.insert(key).inserted {
+                    throw FHIRFailure(400, "duplicate", "Two entries have the same criteria.", at: request.place)
+                }
+            }
+            let links = try await conditions.resolve(references, on: connection)
+            return try await write(targets, links: links, on: connection)
+        }
+    }
+
+    // MARK: Matching
+
+    /// - Parameter matches: The ids that the criteria of a conditional request found; nil when it has none.
+    private func target(_ request: WriteRequest, matches: [String]?) throws(FHIRFailure) -> Target {
+        if let matches, matches.count > 1 {
+            throw FHIRFailure(
+                412, "multiple-matches", "The criteria match more than one \(request.type.name)."
+            ).placed(request.place)
+        }
+        let match = matches?.first
+        switch request.action {
+        case .create(let type, _):
+            guard let match else { return .write(.create, id: ResourceID.make()) }
+            return .none(
+                WriteResult(effect: .found, type: type, id: match, version: 0, lastUpdated: 0, content: nil))
+        case .update(_, let id):
+            try checkID(request, id)
+            return .write(request.mustNotExist ? .createOnly : .update, id: id)
+        case .updateWhere:
+            guard let match else {
+                guard let id = try bodyID(request) else { return .write(.create, id: ResourceID.make()) }
+                return .write(.createOnly, id: id)
+            }
+            guard !request.mustNotExist else {
+                throw FHIRFailure(412, "conflict", "The criteria match a resource.").placed(request.place)
+            }
+            if let id = try bodyID(request), id != match {
+                throw FHIRFailure(
+                    400, "invalid", "The resource's id is not that of the resource which the criteria match.",
+                    at: request.place.isEmpty ? "\(request.type.name).id" : request.place + ".resource.id")
+            }
+            return .write(.update, id: match)
+        case .patch(_, let id):
+            return .write(.patch, id: id)
+        case .patchWhere(let type, _):
+            guard let match else {
+                throw FHIRFailure(404, "not-found", "The criteria match no \(type.name).").placed(request.place)
+            }
+            return .write(.patch, id: match)
+        case .delete(_, let id):
+            return .write(.delete, id: id)
+        case .deleteWhere(let type, _):
+            guard let match else {
+                return .none(
+                    WriteResult(effect: .nothing, type: type, id: "", version: 0, lastUpdated: 0, content: nil))
+            }
+            return .write(.delete, id: match)
+        }
+    }
+
+    private func bodyID(_ request: WriteRequest) throws(FHIRFailure) -> String? {
+        guard let body = request.body else { return nil }
+        return try ResourceIntake.id(in: body, place: request.place)
+    }
+
+    private func checkID(_ request: WriteRequest, _ id: String) throws(FHIRFailure) {
+        guard try bodyID(request) == id else {
+            throw FHIRFailure(
+                400, "invalid", "The resource's id must be that of the URL.",
+                at: request.place.isEmpty ? "\(request.type.name).id" : request.place + ".resource.id")
+        }
+    }
+
+    /// Conditional references exist in transactions only; elsewhere a reference is what it is.
+    private func conditionalReferences() throws -> Set<String> {
+        var found: Set<String> = []
+        for request in requests where !request.place.isEmpty && !request.isPatch {
+            if let body = request.body { found.formUnion(ReferenceRewriter.conditionalReferences(in: body)) }
+        }
+        return found
+    }
+
+    // MARK: Writing
+
+    private func write(
+        _ targets: [Target], links: [String: String], on runner: any StatementRunner
+    ) async throws -> [WriteResult] {
+        try checkIdentities(targets)
+        let rewriter = ReferenceRewriter(links: links.merging(temporaryLinks(targets)) { _, new in new })
+        let intake = ResourceIntake(definitions: exchange.services.definitions, base: exchange.base)
+        var operations: [WriteOperation] = []
+        /// The request of each operation.
+        var origins: [Int] = []
+        for index in patchesFirst(targets) {
+            guard case .write(let kind, let id) = targets[index] else { continue }
+            operations.append(try await operation(kind, id, requests[index], intake, rewriter, on: runner))
+            origins.append(index)
+        }
+        let outcomes: [WriteOutcome]
+        do {
+            outcomes = try await exchange.services.store.write(operations, audit: exchange.audit, on: runner)
+        } catch let error as StoreError {
+            throw Self.failure(error, requests, origins)
+        }
+        var results = targets.map { target in
+            if case .none(let result) = target { return Optional(result) }
+            return nil
+        }
+        for (position, index) in origins.enumerated() {
+            results[index] = Self.result(operations[position], outcomes[position])
+        }
+        return try results.map { result in
+            guard let result else { throw FHIRFailure(500, "exception", "A write has no outcome.") }
+            return result
+        }
+    }
+
+    /// Patches lock their rows while they are made, in the order in which `fhir.write` locks.
+    private func patchesFirst(_ targets: [Target]) -> [Int] {
+        func key(_ index: Int) -> (Int, Int16, String) {
+            guard case .write(.patch, let id) = targets[index] else { return (1, 0, "") }
+            return (0, requests[index].type.code, id)
+        }
+        return targets.indices.sorted { key($0) < key($1) }
+    }
+
+    private func operation(
+        _ kind: WriteOperation.Kind, _ id: String, _ request: WriteRequest, _ intake: ResourceIntake,
+        _ rewriter: ReferenceRewriter, on runner: any StatementRunner
+    ) async throws -> WriteOperation {
+        if kind == .delete {
+            return WriteOperation(delete: request.type, id: id, expectedVersion: request.expectedVersion)
+        }
+        guard let body = request.body else {
+            throw FHIRFailure(400, "structure", "The request has no body.").placed(request.place)
+        }
+        guard kind == .patch else {
+            return try intake.operation(
+                kind, request.type, id: id, expectedVersion: request.expectedVersion, body, rewriter: rewriter,
+                place: request.place)
+        }
+        let current = try await exchange.services.store.current(request.type, id: id, locking: true, on: runner)
+        guard let current else { throw FHIRFailure.notFound(request.type, id).placed(request.place) }
+        guard !current.isDeleted else { throw FHIRFailure.deleted(current).placed(request.place) }
+        let patched = try Patching.apply(body, to: current, place: request.place)
+        return try intake.operation(
+            .patch, request.type, id: id, expectedVersion: request.expectedVersion ?? current.version, patched,
+            rewriter: rewriter, place: request.place)
+    }
+
+    /// Temporary identities of the entries → the references that take their place.
+    private func temporaryLinks(_ targets: [Target]) -> [String: String] {
+        var links: [String: String] = [:]
+        for (request, target) in zip(requests, targets) {
+            guard let fullURL = request.fullURL, !fullURL.isEmpty else { continue }
+            switch target {
+            case .write(_, let id):
+                let reference = request.type.name + "/" + id
+                // An entry that keeps its identity is referred to as it is.
+                if !fullURL.hasSuffix("/" + reference) { links[fullURL] = reference }
+            case .none(let result) where result.effect == .found:
+                links[fullURL] = request.type.name + "/" + result.id
+            case .none: continue
+            }
+        }
+        return links
+    }
+
+    /// Two writes of one identity have no order within a transaction, so they are refused.
+    private func checkIdentities(_ targets: [Target]) throws(FHIRFailure) {
+        guard targets.count > 1 else { return }
+        var seen: Set<String> = []
+        var temporary: Set<String> = []
+        for (request, target) in zip(requests, targets) {
+            if let fullURL = request.fullURL, !fullURL.isEmpty, !temporary.insert(fullURL).inserted {
+                throw FHIRFailure(
+                    400, "duplicate", "Two entries have the same fullUrl.", at: request.place + ".fullUrl")
+            }
+            guard case .write(_, let id) = target else { continue }
+            guard seen.insert(request.type.name + "/" + id).inserted else {
+                throw FHIRFailure(
+                    400, "duplicate", "Two entries write \(request.type.name)/\(id).", at: request.place)
+            }
+        }
+    }
+
+    private static func result(_ operation: WriteOperation, _ outcome: WriteOutcome) -> WriteResult {
+        let effect: WriteResult.Effect =
+            switch outcome.effect {
+            case .created: .created
+            case .updated: .updated
+            case .deleted: .deleted
+            case .alreadyDeleted, .neverExisted: .nothing
+            }
+        return WriteResult(
+            effect: effect, type: operation.type, id: operation.id, version: outcome.version,
+            lastUpdated: outcome.lastUpdated, content: operation.kind == .delete ? nil : operation.content)
+    }
+
+    private static func failure(_ error: StoreError, _ requests: [WriteRequest], _ origins: [Int]) -> FHIRFailure {
+        func request(_ operation: Int) -> WriteRequest? {
+            origins.indices.contains(operation) ? requests[origins[operation]] : nil
+        }
+        switch error {
+        case .versionConflict(let operation, let current):
+            let request = request(operation)
+            var failure = FHIRFailure(
+                412, "conflict",
+                current.map { "The current version is \($0)." } ?? "The resource does not exist."
+            ).placed(request?.place ?? "")
+            if let current { failure.headers[.eTag] = "W/\"\(current)\"" }
+            return failure
+        case .identityExists(let operation):
+            return FHIRFailure(409, "duplicate", "The identity is taken.").placed(request(operation)?.place ?? "")
+        case .nothingToPatch(let operation):
+            return FHIRFailure(404, "not-found", "The resource does not exist.")
+                .placed(request(operation)?.place ?? "")
+        }
+    }
+}

@@ -1,0 +1,104 @@
+import ClinicalData
+import CloudIdentity
+import NIOCore
+import StrictJSON
+
+/// One write of a request or of a bundle entry, understood but not yet matched with what is stored.
+struct WriteRequest: Sendable {
+    enum Action: Sendable, Hashable {
+        /// `criteria` of If-None-Exist.
+        case create(ResourceType, criteria: String?)
+        case update(ResourceType, id: String)
+        case updateWhere(ResourceType, criteria: String)
+        case patch(ResourceType, id: String)
+        case patchWhere(ResourceType, criteria: String)
+        case delete(ResourceType, id: String)
+        case deleteWhere(ResourceType, criteria: String)
+    }
+
+    let action: Action
+    /// The version of If-Match.
+    var expectedVersion: Int32?
+    /// If-None-Match: *
+    var mustNotExist = false
+    /// A resource, or a JSON Patch; nil for a delete.
+    var body: JSONDocument?
+    /// The bundle entry, `Bundle.entry[3]`; "" for a request of its own.
+    var place = ""
+    /// The entry's temporary identity.
+    var fullURL: String?
+
+    init(_ action: Action) {
+        self.action = action
+    }
+
+    var type: ResourceType {
+        switch action {
+        case .create(let type, _), .update(let type, _), .updateWhere(let type, _), .patch(let type, _),
+            .patchWhere(let type, _), .delete(let type, _), .deleteWhere(let type, _):
+            type
+        }
+    }
+
+    /// The id in the URL.
+    var id: String? {
+        switch action {
+        case .update(_, let id), .patch(_, let id), .delete(_, let id): id
+        case .create, .updateWhere, .patchWhere, .deleteWhere: nil
+        }
+    }
+
+    /// The search of a conditional write.
+    var criteria: String? {
+        switch action {
+        case .create(_, let criteria): criteria
+        case .updateWhere(_, let criteria), .patchWhere(_, let criteria), .deleteWhere(_, let criteria): criteria
+        case .update, .patch, .delete: nil
+        }
+    }
+
+    var isPatch: Bool {
+        switch action {
+        case .patch, .patchWhere: true
+        case .create, .update, .updateWhere, .delete, .deleteWhere: false
+        }
+    }
+
+    var permission: ScopeSet.Permission {
+        switch action {
+        case .create: .create
+        case .update, .updateWhere, .patch, .patchWhere: .update
+        case .delete, .deleteWhere: .delete
+        }
+    }
+
+    var interaction: AuditInteraction {
+        switch action {
+        case .create: .create
+        case .update, .updateWhere: .update
+        case .patch, .patchWhere: .patch
+        case .delete, .deleteWhere: .delete
+        }
+    }
+}
+
+/// What became of a ``WriteRequest``.
+struct WriteResult: Sendable {
+    enum Effect: Sendable, Hashable {
+        case created
+        case updated
+        case deleted
+        /// A conditional create found its resource.
+        case found
+        /// Nothing was there to delete.
+        case nothing
+    }
+
+    let effect: Effect
+    let type: ResourceType
+    let id: String
+    let version: Int32
+    let lastUpdated: Int64
+    /// Stored form of what was written; nil after a delete and when nothing was written.
+    let content: ByteBuffer?
+}

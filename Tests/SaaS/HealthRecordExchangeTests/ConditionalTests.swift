@@ -1,0 +1,121 @@
+import ClinicalData
+import CloudHTTP
+import HTTPTypes
+import StrictJSON
+import Testing
+
+struct ConditionalTests {
+    @Test func `of 200 identical conditional creates exactly one creates`() async throws {
+        try await RecordServer.with { server async throws in
+            let statuses = try await withThrowingTaskGroup(of: Int.self) { group in
+                for _ in 0..<200 {
+                    group.addTask {
+                        try await server.send(
+                            .post, "Patient", RecordServer.patient("1"), [.ifNoneExist: "identifier=urn:mrn|1"]
+                        ).status
+                    }
+                }
+                return try await group.reduce(into: [Int: Int]()) { $0[$1, default: 0] += 1 }
+            }
+            #expect(statuses == [201: 1, 200: 199])
+            #expect(try await server.count("fhir.resource") == 1)
+        }
+    }
+
+    @Test func `parallel conditional updates make one resource`() async throws {
+        try await RecordServer.with { server async throws in
+            let statuses = try await withThrowingTaskGroup(of: Int.self) { group in
+                for _ in 0..<24 {
+                    group.addTask {
+                        try await server.send(
+                            .put, "Patient?identifier=urn:mrn%7C1", RecordServer.patient("1")
+                        ).status
+                    }
+                }
+                return try await group.reduce(into: [Int: Int]()) { $0[$1, default: 0] += 1 }
+            }
+            #expect(statuses == [201: 1, 200: 23])
+        }
+    }
+
+    @Test func `criteria that match several are refused, that are wrong too`() async throws {
+        try await RecordServer.with { server async throws in
+            _ = try await server.send(.post, "Patient", RecordServer.patient("1"))
+            _ = try await server.send(.post, "Patient", RecordServer.patient("1"))
+            let criteria = "identifier=urn:mrn%7C1"
+            #expect(
+                try await server.send(.post, "Patient", RecordServer.patient("1"), [.ifNoneExist: criteria]).status
+                    == 412)
+            #expect(try await server.send(.put, "Patient?\(criteria)", RecordServer.patient("1")).status == 412)
+            #expect(try await server.send(.delete, "Patient?\(criteria)").status == 412)
+            #expect(
+                try await server.send(.post, "Patient", RecordServer.patient("1"), [.ifNoneExist: "nope=1"]).status
+                    == 400)
+            #expect(try await server.count("fhir.resource where not deleted") == 2)
+        }
+    }
+
+    @Test func `a conditional delete takes the one that matches`() async throws {
+        try await RecordServer.with { server async throws in
+            let id = try await server.send(.post, "Patient", RecordServer.patient("1")).id()
+            #expect(try await server.send(.delete, "Patient?identifier=urn:mrn%7C1").status == 204)
+            #expect(try await server.send(.get, "Patient/\(id)").status == 410)
+            #expect(try await server.send(.delete, "Patient?identifier=urn:mrn%7C1").status == 204)
+        }
+    }
+
+    @Test func `a conditional update refuses the id of another resource`() async throws {
+        try await RecordServer.with { server async throws in
+            _ = try await server.send(.post, "Patient", RecordServer.patient("1"))
+            let other = RecordServer.patient("1", ",\"id\":\"other\"")
+            #expect(try await server.send(.put, "Patient?identifier=urn:mrn%7C1", other).status == 400)
+            let fresh = RecordServer.patient("2", ",\"id\":\"fresh\"")
+            let created = try await server.send(.put, "Patient?identifier=urn:mrn%7C2", fresh)
+            #expect(created.status == 201)
+            #expect(try created.id() == "fresh")
+        }
+    }
+
+    @Test func `an idempotency key gives the same answer again`() async throws {
+        try await RecordServer.with { server async throws in
+            let key = [HTTPField.Name.idempotencyKey: "k-1"]
+            let first = try await server.send(.post, "Patient", RecordServer.patient("1"), key)
+            let second = try await server.send(.post, "Patient", RecordServer.patient("1"), key)
+            #expect(first.status == 201)
+            #expect(second.status == 201)
+            #expect(first.text == second.text)
+            #expect(second.headers[HTTPField.Name("Idempotent-Replayed") ?? .trailer] == "true")
+            for name in [HTTPField.Name.location, .eTag, .lastModified] {
+                #expect(first.headers[name] == second.headers[name])
+            }
+            let other = try await server.send(.post, "Patient", RecordServer.patient("2"), key)
+            #expect(other.status == 422)
+            #expect(try await server.count("fhir.resource") == 1)
+        }
+    }
+
+    @Test func `parallel requests with one key write once`() async throws {
+        try await RecordServer.with { server async throws in
+            let statuses = try await withThrowingTaskGroup(of: Int.self) { group in
+                for _ in 0..<16 {
+                    group.addTask {
+                        try await server.send(
+                            .post, "Patient", RecordServer.patient("1"), [.idempotencyKey: "k"]
+                        ).status
+                    }
+                }
+                return try await group.reduce(into: Set<Int>()) { $0.insert($1) }
+            }
+            #expect(statuses.isSubset(of: [201, 409]))
+            #expect(try await server.count("fhir.resource") == 1)
+        }
+    }
+
+    @Test func `a refused request leaves its key free`() async throws {
+        try await RecordServer.with { server async throws in
+            let key = [HTTPField.Name.idempotencyKey: "k"]
+            #expect(try await server.send(.post, "Patient", "{}", key).status == 400)
+            #expect(try await server.send(.post, "Patient", RecordServer.patient("1"), key).status == 201)
+        }
+    }
+}
