@@ -148,7 +148,10 @@ let package = Package(
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
             ],
             path: "Sources/PaaS/ApplicationRegistry",
-            resources: [.embedInCode("Migrations/V0002__create_client.sql")]),
+            resources: [
+                .embedInCode("Migrations/V0002__create_client.sql"),
+                .embedInCode("Migrations/V0003__create_idempotency.sql"),
+            ]),
 
         // MARK: SaaS — one module each
 

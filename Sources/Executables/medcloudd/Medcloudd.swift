@@ -4,6 +4,7 @@ import CloudModel
 import CloudTelemetry
 import Gateway
 import Glibc
+import HealthRecordExchange
 import Logging
 import ModuleKit
 import NIOCore
@@ -64,7 +65,9 @@ struct Medcloudd {
             control: control, database: applications, verifier: verifier, endpoints: endpoints)
 
         // The modules.
-        let modules: [any Module] = []
+        let modules: [any Module] = [
+            HealthRecordExchange(cursorKey: key.derived(purpose: "cursor"), now: microsecondsSince1970)
+        ]
         for module in modules { try await module.provision() }
 
         // The edge.
@@ -83,11 +86,13 @@ struct Medcloudd {
         let services = GatewayServices(
             limits: limits, endpoints: endpoints,
             routes: IdentityRoutes(server: identity, limits: limits).routes
-                + TenantRoutes(administration: administration, limits: limits).routes
+                + TenantRoutes(
+                    administration: administration, ledger: IdempotencyLedger(control: control), limits: limits
+                ).routes
                 + HealthRoutes(checks: checks, registry: registry).routes
                 + DescriptionRoutes(try OpenAPIDescription(baseURL: endpoints.baseURL)).routes,
             modules: modules, tokens: verifier, tenants: databases,
-            directory: CachedTenantDirectory(control: control) { _ in [] },
+            directory: CachedTenantDirectory(control: control) { try await applications.origins(of: $0) },
             metrics: GatewayMetrics(registry: registry, worker: configuration.worker),
             isSecure: configuration.certificateFile != nil, logger: log)
         let server = GatewayServer(

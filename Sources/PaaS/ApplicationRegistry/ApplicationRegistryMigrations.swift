@@ -2,6 +2,9 @@
 package enum ApplicationRegistryMigrations {
     /// File names and contents, for the `control` series.
     package static var files: [(name: String, bytes: [UInt8])] {
-        [("V0002__create_client.sql", PackageResources.V0002__create_client_sql)]
+        [
+            ("V0002__create_client.sql", PackageResources.V0002__create_client_sql),
+            ("V0003__create_idempotency.sql", PackageResources.V0003__create_idempotency_sql),
+        ]
     }
 }

@@ -11,10 +11,12 @@ import TenantRegistry
 /// `/v1/tenants…`: tenants and their clients.
 package struct TenantRoutes: Sendable {
     private let administration: TenantAdministration
+    private let writes: IdempotentWrites
     private let bodyBytes: Int
 
-    package init(administration: TenantAdministration, limits: GatewayLimits) {
+    package init(administration: TenantAdministration, ledger: IdempotencyLedger, limits: GatewayLimits) {
         self.administration = administration
+        writes = IdempotentWrites(ledger: ledger)
         bodyBytes = limits.bodyBytes
     }
 
@@ -53,12 +55,16 @@ package struct TenantRoutes: Sendable {
     }
 
     @Sendable private func createTenant(_ request: GatewayRequest) async throws -> ModuleResponse {
-        _ = try request.requiredIdempotencyKey
         let new = try NewTenant(json: try request.jsonObject)
-        let tenant = try await created(new, as: try request.caller)
-        var response = ModuleResponse.json(.accepted) { tenant.write(to: &$0, endpoints: administration.endpoints) }
-        response.headers[.location] = "/v1/tenants/" + tenant.id
-        return response
+        let caller = try request.caller
+        return try await writes.run("POST /v1/tenants", request) {
+            let tenant = try await created(new, as: caller)
+            var response = ModuleResponse.json(.accepted) {
+                tenant.write(to: &$0, endpoints: administration.endpoints)
+            }
+            response.headers[.location] = "/v1/tenants/" + tenant.id
+            return response
+        }
     }
 
     /// A tenant's id is the natural key of its creation: the same request again, after an answer that was lost, finds its
@@ -82,13 +88,14 @@ package struct TenantRoutes: Sendable {
     }
 
     @Sendable private func deleteTenant(_ request: GatewayRequest) async throws -> ModuleResponse {
-        _ = try request.requiredIdempotencyKey
         let id = try request.tenant
         let caller = try request.caller
-        try await administration.deleteTenant(id, as: caller)
-        let tenant = try await administration.settled(id, within: .zero)
-        guard let tenant else { return ModuleResponse(status: .noContent) }
-        return .json(.accepted) { tenant.write(to: &$0, endpoints: administration.endpoints) }
+        return try await writes.run("DELETE /v1/tenants/\(id)", request) {
+            try await administration.deleteTenant(id, as: caller)
+            let tenant = try await administration.settled(id, within: .zero)
+            guard let tenant else { return ModuleResponse(status: .noContent) }
+            return .json(.accepted) { tenant.write(to: &$0, endpoints: administration.endpoints) }
+        }
     }
 
     // MARK: Clients
@@ -105,13 +112,15 @@ package struct TenantRoutes: Sendable {
     }
 
     @Sendable private func createClient(_ request: GatewayRequest) async throws -> ModuleResponse {
-        _ = try request.requiredIdempotencyKey
         let new = try NewClient(json: try request.jsonObject)
         let tenant = try request.tenant
-        let client = try await administration.createClient(new, in: tenant, as: try request.caller)
-        var response = ModuleResponse.json(.created) { client.write(to: &$0) }
-        response.headers[.location] = "/v1/tenants/\(tenant)/clients/" + PercentCoding.encode(client.id)
-        return response
+        let caller = try request.caller
+        return try await writes.run("POST /v1/tenants/\(tenant)/clients", request) {
+            let client = try await administration.createClient(new, in: tenant, as: caller)
+            var response = ModuleResponse.json(.created) { client.write(to: &$0) }
+            response.headers[.location] = "/v1/tenants/\(tenant)/clients/" + PercentCoding.encode(client.id)
+            return response
+        }
     }
 
     @Sendable private func showClient(_ request: GatewayRequest) async throws -> ModuleResponse {
@@ -121,9 +130,12 @@ package struct TenantRoutes: Sendable {
     }
 
     @Sendable private func disableClient(_ request: GatewayRequest) async throws -> ModuleResponse {
-        _ = try request.requiredIdempotencyKey
-        try await administration.disableClient(
-            request.parameters["client"] ?? "", of: try request.tenant, as: try request.caller)
-        return ModuleResponse(status: .noContent)
+        let id = request.parameters["client"] ?? ""
+        let tenant = try request.tenant
+        let caller = try request.caller
+        return try await writes.run("DELETE /v1/tenants/\(tenant)/clients/\(id.prefix(200))", request) {
+            try await administration.disableClient(id, of: tenant, as: caller)
+            return ModuleResponse(status: .noContent)
+        }
     }
 }
