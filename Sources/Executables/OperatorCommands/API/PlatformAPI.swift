@@ -141,7 +141,7 @@ package struct PlatformAPI: Sendable {
 
     private func register(_ profile: ClientProfile, name: String) async throws {
         let body = JSONValue.object([
-            "id": .string(profile.clientID), "name": .string(name), "scopes": .string(profile.scope),
+            "id": .string(profile.clientID), "name": .string(name), "scope": .string(profile.scope),
             "jwks": .object(["keys": .array([try profile.privateKey.publicJWK()])]),
         ])
         let path = "/v1/tenants/\(FormText.escape(profile.tenant))/clients"

@@ -37,10 +37,10 @@ struct ClientCreateCommand: AsyncParsableCommand {
                 tenant: tenant, client: client, name: name ?? client, scope: scope,
                 file: keyFile.map(StateDirectory.absolute))
             let value = JSONValue.object([
-                "id": .string(client), "tenant": .string(tenant), "scopes": .string(scope), "keyFile": .string(file),
+                "id": .string(client), "tenant": .string(tenant), "scope": .string(scope), "keyFile": .string(file),
             ])
             let columns: [Renderer.Column] = [
-                .init("client", "id"), .init("tenant", "tenant"), .init("scopes", "scopes"),
+                .init("client", "id"), .init("tenant", "tenant"), .init("scope", "scope"),
                 .init("key file", "keyFile"),
             ]
             Terminal.data(Renderer(format: format.output, columns: columns).object(value))

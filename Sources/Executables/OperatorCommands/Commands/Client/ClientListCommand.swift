@@ -17,7 +17,7 @@ struct ClientListCommand: AsyncParsableCommand {
             return try await api.clients(of: tenant)
         }
         let columns: [Renderer.Column] = [
-            .init("CLIENT", "id"), .init("NAME", "name"), .init("KIND", "kind"), .init("SCOPES", "scopes"),
+            .init("CLIENT", "id"), .init("NAME", "name"), .init("KIND", "kind"), .init("SCOPE", "scope"),
             .init("DISABLED", "isDisabled"), .init("CREATED", "createdAt"),
         ]
         Terminal.data(Renderer(format: format.output, columns: columns).list(clients))
