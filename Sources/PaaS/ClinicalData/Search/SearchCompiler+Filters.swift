@@ -63,7 +63,18 @@ extension SearchCompiler {
 
     /// From the referring end: the references of the resources that pass, each target once, then the targets.
     private mutating func referredToBy(_ parameter: Int32, _ inner: SearchFilter, _ sourceType: Int16) -> String {
-        let types = bindings.equals("f.target_type", types: plan.types.map(\.code))
+        let targets = referringTargets(parameter, plan.types.map(\.code), inner, sourceType)
+        return """
+            select t.rid from (\(targets)) g \
+            join fhir.resource t on t.type = g.target_type and t.id = g.target_id and not t.deleted
+            """
+    }
+
+    /// What the resources of a type that pass refer to by a parameter: target_type, target_id, each once.
+    mutating func referringTargets(
+        _ parameter: Int32, _ targets: [Int16], _ inner: SearchFilter, _ sourceType: Int16
+    ) -> String {
+        let types = bindings.equals("f.target_type", types: targets)
         let inner =
             switch inner {
             case .id(let ids):
@@ -72,9 +83,8 @@ extension SearchCompiler {
             default: condition(inner, on: "f", isResource: false)
             }
         return """
-            select t.rid from (select distinct f.target_type, f.target_id from fhir.reference f \
-            where f.param = \(bindings.bind(.int4(parameter))) and \(types) and \(inner)) g \
-            join fhir.resource t on t.type = g.target_type and t.id = g.target_id and not t.deleted
+            select distinct f.target_type, f.target_id from fhir.reference f \
+            where f.param = \(bindings.bind(.int4(parameter))) and \(types) and \(inner)
             """
     }
 

@@ -45,7 +45,7 @@ extension SearchCompiler {
     }
 
     /// Equal sort values are ordered by rid in the direction of the first key, as the index has them.
-    private var ridDescends: Bool { plan.sort.first?.descending ?? false }
+    var ridDescends: Bool { plan.sort.first?.descending ?? false }
 
     private enum Part {
         /// All matches, by a column of `fhir.resource`.
@@ -57,7 +57,7 @@ extension SearchCompiler {
     }
 
     /// A sort value in SQL.
-    private struct Key {
+    struct Key {
         let expression: String
         let type: String
         let descending: Bool
@@ -113,7 +113,7 @@ extension SearchCompiler {
             keys.append(key)
             selected.append(key.expression)
         }
-        if let position { conditions.append(after(position, keys, alias)) }
+        if let position { conditions.append(after(position, keys, rid: alias + ".rid")) }
         let columns = selected.enumerated().map { ", \($1) as k\($0)" }.joined()
         let order = keys.map { "\($0.expression)\($0.descending ? " desc" : "")\($0.nullable ? " nulls last" : "")" }
         // The plain order of a column that is never null is the index's order, nulls clause left out.
@@ -148,18 +148,18 @@ extension SearchCompiler {
     }
 
     /// The rows behind a position.
-    private mutating func after(_ position: SearchPosition, _ keys: [Key], _ alias: String) -> String {
+    mutating func after(_ position: SearchPosition, _ keys: [Key], rid column: String) -> String {
         let rid = bindings.bind(.int8(position.rid))
         // A part without a first key has the later ones only.
         let values = position.keys.suffix(keys.count).map { $0 }
-        let beyondRID = "\(alias).rid \(ridDescends ? "<" : ">") \(rid)"
+        let beyondRID = "\(column) \(ridDescends ? "<" : ">") \(rid)"
         // One comparison of rows, where the index is in that order.
         if keys.count == 1, let key = keys.first, !key.nullable, key.descending == ridDescends,
             let value = values.first ?? nil
         {
             let value = bindings.bind(.text(value))
             return
-                "(\(key.expression), \(alias).rid) \(key.descending ? "<" : ">") (\(value)::text::\(key.type), \(rid))"
+                "(\(key.expression), \(column)) \(key.descending ? "<" : ">") (\(value)::text::\(key.type), \(rid))"
         }
         var result = beyondRID
         for (index, key) in keys.enumerated().reversed() {

@@ -32,9 +32,13 @@ extension SearchCompiler {
         return 0
     }
 
-    /// `_lastUpdated` is a point in time.
+    /// `_lastUpdated` of the rows of an alias.
     mutating func lastUpdated(_ tests: [DateTest], _ alias: String) -> String {
-        let column = "\(alias).last_updated"
+        point(tests, column: alias + ".last_updated")
+    }
+
+    /// A column that is a point in time.
+    mutating func point(_ tests: [DateTest], column: String) -> String {
         let comparisons = tests.map { date($0, low: column, high: "(\(column) + interval '1 microsecond')") }
         return comparisons.count == 1 ? comparisons[0] : "(" + comparisons.joined(separator: " or ") + ")"
     }

@@ -43,50 +43,33 @@ package struct SearchEngine: Sendable {
     package func run(
         _ plan: SearchPlan, on connection: PostgresConnection, tenant: TenantID, baseURL: String
     ) async throws -> [UInt8] {
-        var position: SearchPosition?
-        if let cursor = plan.cursor {
-            position = try cursors.position(
-                cursor, tenant: tenant, query: plan.path + "?" + plan.query, keys: plan.sort.count)
-        }
-        let time = position?.now ?? now()
-        let url = baseURL + (plan.path.isEmpty ? "" : "/" + plan.path)
-        var links = [(relation: "self", url: Self.url(url, plan.query, cursor: plan.cursor))]
-        var warnings = plan.warnings.map { ("warning", $0.code.issueType, "Ignored: " + $0.diagnostics) }
-        if plan.summary == .count || plan.count == 0 {
-            let total = try await count(plan, time, on: connection)
-            var bundle = SearchBundle(baseURL: baseURL, total: total, links: links)
-            bundle.addOutcome(warnings)
-            return bundle.finish()
+        var page = try SearchPage(plan, cursors: cursors, tenant: tenant, baseURL: baseURL, now: now())
+        guard !plan.isAudit else { return try await runAudit(plan, page, on: connection, baseURL: baseURL) }
+        if plan.countsOnly {
+            return page.count(try await count(plan, page.time, on: connection), baseURL: baseURL)
         }
 
-        let statement = SearchCompiler(plan: plan, now: time).page(after: position, limit: plan.count + 1)
+        let statement = SearchCompiler(plan: plan, now: page.time).page(after: page.position, limit: plan.count + 1)
         let result = try await query(statement, on: connection)
         let rows = try result.prefix(plan.count).map { row throws(PostgresError) in try Self.row(row) }
         if result.count > plan.count, let last = rows.last {
-            let cursor = try next(plan, after: result[plan.count - 1], rid: last.rid, time, tenant)
-            links.append((relation: "next", url: Self.url(url, plan.query, cursor: cursor)))
+            try page.addNext(plan, after: result[plan.count - 1], firstKey: 6, rid: last.rid)
         }
         var total: Int64?
         if plan.total == .counted {
-            total = try await count(plan, time, on: connection)
-        } else if plan.total == .whenKnown, position == nil, result.count <= plan.count {
+            total = try await count(plan, page.time, on: connection)
+        } else if plan.total == .whenKnown, page.position == nil, result.count <= plan.count {
             total = Int64(rows.count)
         }
         let (included, isComplete) = try await included(plan, by: rows, on: connection)
-        if !isComplete {
-            warnings.append(
-                (
-                    "warning", "too-costly",
-                    "More than \(SearchRules.maximumIncluded) resources would be included; the rest was left out."
-                ))
-        }
+        if !isComplete { page.warnIncomplete() }
 
         var subset = SearchSubset(plan: plan, definitions: definitions)
         let size = (rows + included).reduce(1024) { $0 + $1.content.readableBytes + 300 }
-        var bundle = SearchBundle(baseURL: baseURL, total: total, links: links, capacity: size)
+        var bundle = page.bundle(total: total, baseURL: baseURL, capacity: size)
         for row in rows { try subset.add(row, mode: .match, to: &bundle) }
         for row in included { try subset.add(row, mode: .include, to: &bundle) }
-        bundle.addOutcome(warnings)
+        bundle.addOutcome(page.warnings)
         return bundle.finish()
     }
 
@@ -107,14 +90,6 @@ package struct SearchEngine: Sendable {
     private func count(_ plan: SearchPlan, _ time: Int64, on connection: PostgresConnection) async throws -> Int64 {
         let result = try await query(SearchCompiler(plan: plan, now: time).count(), on: connection)
         return try result[0].int8(0)
-    }
-
-    private func next(
-        _ plan: SearchPlan, after row: PostgresRow, rid: Int64, _ time: Int64, _ tenant: TenantID
-    ) throws -> String {
-        let keys = try plan.sort.indices.map { index throws(PostgresError) in try row.optionalString(6 + index) }
-        return cursors.text(
-            SearchPosition(keys: keys, rid: rid, now: time), tenant: tenant, query: plan.path + "?" + plan.query)
     }
 
     /// Follows includes; `:iterate` goes on from what was included, a bounded number of rounds.
@@ -143,7 +118,7 @@ package struct SearchEngine: Sendable {
         return (included, true)
     }
 
-    private func query(_ statement: SearchStatement, on connection: PostgresConnection) async throws -> PostgresResult {
+    func query(_ statement: SearchStatement, on connection: PostgresConnection) async throws -> PostgresResult {
         let results = try await connection.pipeline([
             (Self.settings, []), (PostgresStatement(statement.sql), statement.values),
         ])
@@ -159,17 +134,12 @@ package struct SearchEngine: Sendable {
             set_config('jit', 'off', true), set_config('max_parallel_workers_per_gather', '0', true)
         """)
 
-    private static func row(_ row: PostgresRow) throws(PostgresError) -> SearchRow {
+    static func row(_ row: PostgresRow) throws(PostgresError) -> SearchRow {
         guard let type = ResourceType[try row.int2(1)] else {
             throw PostgresError(.decoding, "unknown resource type")
         }
         return SearchRow(
             rid: try row.int8(0), type: type, id: try row.string(2), version: try row.int4(3),
             lastUpdated: try row.timestamptz(4), content: try row.buffer(5))
-    }
-
-    private static func url(_ base: String, _ query: String, cursor: String?) -> String {
-        let parameters = [query, cursor.map { "_cursor=" + $0 } ?? ""].filter { !$0.isEmpty }
-        return parameters.isEmpty ? base : base + "?" + parameters.joined(separator: "&")
     }
 }

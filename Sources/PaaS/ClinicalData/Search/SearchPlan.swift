@@ -76,6 +76,18 @@ package struct SearchPlan: Sendable {
         return path + "?" + conditions.joined(separator: "&")
     }
 
+    /// Whether a number is all that was asked for.
+    var countsOnly: Bool { summary == .count || count == 0 }
+
+    /// Whether the plan is over AuditEvent, which has a table of its own.
+    var isAudit: Bool { types.count == 1 && types[0].isAuditEvent }
+
     /// Whether the plan has any condition; conditional interactions need one.
     package var hasCriteria: Bool { !filters.isEmpty }
+}
+
+extension ResourceType {
+    /// AuditEvents lie in `audit.event`, so they are searched on their own: not in a search over several types, and not
+    /// through a reference from or to another type.
+    var isAuditEvent: Bool { name == "AuditEvent" }
 }

@@ -48,13 +48,14 @@ extension SearchPlanner {
                     validNames: targets.map(\.name))
             }
             guard allows(target) else { throw Self.forbidden(target, in: name) }
+            guard !target.isAuditEvent else { throw Self.auditStandsAlone(name) }
             targets = [target]
         }
         let (targetCode, _) = Self.parts(rest)
         guard targetCode != "_has" else {
             throw SearchError(.unsupported, "'\(name)' has more than one hop; a chain has one.", parameter: name)
         }
-        let defining = targets.filter { table.parameter(targetCode, of: [$0]) != nil }
+        let defining = targets.filter { table.parameter(targetCode, of: [$0]) != nil && !$0.isAuditEvent }
         guard let first = defining.first else {
             guard typeName == nil else { throw unknown(targetCode, as: name, on: targets) }
             throw SearchError(
@@ -86,6 +87,7 @@ extension SearchPlanner {
             throw SearchError(.unknown, "'\(parts[1])' is not a resource type of FHIR R4.", parameter: name)
         }
         guard allows(source) else { throw Self.forbidden(source, in: name) }
+        guard !source.isAuditEvent else { throw Self.auditStandsAlone(name) }
         guard !parts[3].contains("."), !parts[3].hasPrefix("_has") else {
             throw SearchError(.unsupported, "'\(name)' has more than one hop; '_has' has one.", parameter: name)
         }

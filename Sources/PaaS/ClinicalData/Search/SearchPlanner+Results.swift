@@ -146,6 +146,7 @@ extension SearchPlanner {
         let iterates = name.hasSuffix(":iterate")
         let (source, parameters, target) = try includeParts(name, value, wildcard: false)
         guard allows(source) else { throw Self.forbidden(source, in: name) }
+        guard !source.isAuditEvent else { throw Self.auditStandsAlone(name) }
         for parameter in parameters {
             let targets = parameter.targets.isEmpty ? definitions.types : parameter.targets
             // With :iterate the referred resource may itself be an included one.

@@ -77,10 +77,11 @@ struct SearchPlanner {
                         parameter: "_type")
                 }
                 guard allows(type) else { throw Self.forbidden(type, in: "_type") }
+                guard !type.isAuditEvent else { throw Self.auditStandsAlone("_type") }
                 if !types.contains(type) { types.append(type) }
             }
         } else {
-            types = definitions.types.filter(allows)
+            types = definitions.types.filter { allows($0) && !$0.isAuditEvent }
         }
         if let compartment = request.compartment, asked.isEmpty {
             types = types.filter { isInCompartment($0, of: compartment.type) }
@@ -111,6 +112,12 @@ struct SearchPlanner {
     static func forbidden(_ type: ResourceType, in parameter: String) -> SearchError {
         SearchError(
             .forbidden, "'\(parameter)' touches \(type.name), which the caller may not search.", parameter: parameter)
+    }
+
+    static func auditStandsAlone(_ parameter: String) -> SearchError {
+        SearchError(
+            .unsupported, "'\(parameter)' cannot name AuditEvent, which is searched on its own: AuditEvent?…",
+            parameter: parameter)
     }
 
     // MARK: Compartments

@@ -22,12 +22,21 @@ struct SearchSubset {
 
     /// Adds a row to a bundle, whole or in part.
     mutating func add(_ row: SearchRow, mode: SearchBundle.Mode, to bundle: inout SearchBundle) throws(JSONError) {
-        guard let keep = rule(for: row.type) else {
+        guard rule(for: row.type) != nil else {
             bundle.add(row, mode: mode)
             return
         }
-        let document = try JSONDocument(Array(row.content.readableBytesView))
-        bundle.add(row.type, id: row.id, resource: Self.filtered(document, row, keep), mode: mode)
+        let bytes = Array(row.content.readableBytesView)
+        let part = try part(of: row.type, bytes, version: row.version, lastUpdated: row.lastUpdated)
+        bundle.add(row.type, id: row.id, resource: part ?? bytes, mode: mode)
+    }
+
+    /// A resource without what is to be left out; nil when all of it stays.
+    mutating func part(
+        of type: ResourceType, _ bytes: [UInt8], version: Int32, lastUpdated: Int64
+    ) throws(JSONError) -> [UInt8]? {
+        guard let keep = rule(for: type) else { return nil }
+        return Self.filtered(try JSONDocument(bytes), version, lastUpdated, keep)
     }
 
     private mutating func rule(for type: ResourceType) -> Rule? {
@@ -66,14 +75,16 @@ struct SearchSubset {
         let keeps: (String) -> Bool
     }
 
-    private static func filtered(_ document: JSONDocument, _ row: SearchRow, _ rule: Rule) -> [UInt8] {
+    private static func filtered(
+        _ document: JSONDocument, _ version: Int32, _ lastUpdated: Int64, _ rule: Rule
+    ) -> [UInt8] {
         var writer = JSONWriter(reservingCapacity: document.bytes.count)
         writer.object { object in
             for member in document.root.members {
                 let key = member.key
                 if key == "meta" {
                     object.key(key)
-                    write(meta: member.value, row, to: &object)
+                    write(meta: member.value, version, lastUpdated, to: &object)
                 } else if key == "resourceType" || key == "id" || rule.keeps(element(of: key)) {
                     object.key(key)
                     write(member.value, at: key, rule, to: &object)
@@ -107,11 +118,13 @@ struct SearchSubset {
         }
     }
 
-    private static func write(meta: JSONNode, _ row: SearchRow, to writer: inout JSONWriter) {
+    private static func write(
+        meta: JSONNode, _ version: Int32, _ lastUpdated: Int64, to writer: inout JSONWriter
+    ) {
         writer.object { object in
-            object.member("versionId", String(row.version))
-            object.member("lastUpdated", FHIRInstant.text(row.lastUpdated))
-            for member in meta.members where !member.keyIs("tag") {
+            object.member("versionId", String(version))
+            object.member("lastUpdated", FHIRInstant.text(lastUpdated))
+            for member in meta.members where !["tag", "versionId", "lastUpdated"].contains(member.key) {
                 object.member(member.key, raw: member.value.rawBytes)
             }
             object.key("tag")
