@@ -26,6 +26,7 @@ package final class TestRegion: Sendable {
     private let cellCluster: TestPostgresCluster
     private let controller = Mutex<Task<Void, any Error>?>(nil)
     private let count = Mutex(0)
+    private static let logger = Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() })
 
     private static let sharedRegion = Task {
         let region = try await TestRegion()
@@ -92,7 +93,7 @@ package final class TestRegion: Sendable {
     private var group: MultiThreadedEventLoopGroup { .singleton }
 
     package var connections: ClusterConnections {
-        ClusterConnections(state: state, eventLoopGroup: group, logger: Logger(label: "test"))
+        ClusterConnections(state: state, eventLoopGroup: group, logger: Self.logger)
     }
 
     /// Superuser connections; `cluster` is `control` or `cell-1`.
@@ -109,13 +110,13 @@ package final class TestRegion: Sendable {
         ControlDatabase(
             pool: PostgresPool(
                 configuration: ControlDatabase.configuration(state: state, key: key), maximumConnections: 4,
-                eventLoopGroup: MultiThreadedEventLoopGroup.singleton, logger: Logger(label: "test")))
+                eventLoopGroup: MultiThreadedEventLoopGroup.singleton, logger: Self.logger))
     }
 
     /// Tenant databases as a new gateway worker opens them.
     package func tenantDatabases() -> TenantDatabases {
         TenantDatabases(
-            control: controlDatabase(), state: state, key: key, eventLoopGroup: group, logger: Logger(label: "test"))
+            control: controlDatabase(), state: state, key: key, eventLoopGroup: group, logger: Self.logger)
     }
 
     /// Kills the Postgres of the control cluster and starts it again.
@@ -129,14 +130,12 @@ package final class TestRegion: Sendable {
     /// A controller of this region; `onReady` is called when it leads.
     package func makeController(onReady: @escaping @Sendable () -> Void = {}) -> ControllerService {
         let jwk = operatorKey.publicKey.json
-        var logger = Logger(label: "test-controller")
-        logger.logLevel = .error
         return ControllerService(
             connections: connections, key: key, schemas: schemas,
             extensions: .init(
                 prepare: { try await OperatorRegistration.register(publicKey: jwk, on: $0) },
                 purge: { try await OperatorRegistration.purgeAssertions(on: $0) }),
-            version: "test", process: getpid(), onReady: onReady, logger: logger)
+            version: "test", process: getpid(), onReady: onReady, logger: Self.logger)
     }
 
     /// Starts a controller and waits until it leads. It runs until ``stopController()``.

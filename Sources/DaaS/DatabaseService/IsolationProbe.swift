@@ -85,9 +85,9 @@ package struct IsolationProbes: Sendable {
             IsolationProbe("read a file by function", .statement("select pg_read_file('PG_VERSION')")),
             IsolationProbe("list a directory", .statement("select pg_ls_dir('.')")),
             IsolationProbe("import a large object", .statement("select lo_import('/etc/passwd')")),
-            IsolationProbe("create extension dblink", .statement("create extension dblink")),
-            IsolationProbe("create extension file_fdw", .statement("create extension file_fdw")),
-            IsolationProbe("create a trusted extension", .statement("create extension citext")),
+            IsolationProbe("create extension dblink", .statement("create extension dblink schema public")),
+            IsolationProbe("create extension file_fdw", .statement("create extension file_fdw schema public")),
+            IsolationProbe("create a trusted extension", .statement("create extension citext schema public")),
             IsolationProbe("change the server's configuration", .statement("alter system set work_mem = '1GB'")),
             // Roles.
             IsolationProbe("create a role", .statement("create role medcloud_probe")),

@@ -70,5 +70,7 @@ package struct TenantRegistryError: Error, Sendable, CustomStringConvertible {
         return column.isEmpty ? "a value breaks its rule" : "\(column) breaks its rule"
     }
 
-    package var description: String { "\(code): \(message)" }
+    package var description: String {
+        "\(code): \(message)" + (cause.map { " (\($0.sqlState ?? "\($0.code)"))" } ?? "")
+    }
 }

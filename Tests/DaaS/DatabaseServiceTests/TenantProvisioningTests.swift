@@ -52,15 +52,6 @@ import Testing
         #expect(databases.opened(access) == nil)
     }
 
-    @Test func `a tenant is made within two seconds`() async throws {
-        let region = try await TestRegion.shared
-        let start = ContinuousClock.now
-        let tenant = try await region.makeTenant()
-        let duration = ContinuousClock.now - start
-        #expect(try await region.control.tenant(tenant)?.state == .ready)
-        #expect(duration < .seconds(2))
-    }
-
     @Test func `tenants asked for at once all become ready`() async throws {
         let region = try await TestRegion.shared
         let tenants = try await withThrowingTaskGroup(of: TenantID.self) { group in
