@@ -246,9 +246,9 @@ let package = Package(
             name: "TestSupport",
             dependencies: [
                 "ApplicationRegistry", "ClinicalData", "CloudIdentity", "CloudModel", "DatabaseService",
-                "PostgresDriver",
-                "SchemaMigration", "TenantRegistry",
+                "PostgresDriver", "SchemaMigration", "TenantRegistry",
                 .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
             ],
             path: "Tests/TestSupport"),

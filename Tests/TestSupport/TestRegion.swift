@@ -5,6 +5,7 @@ package import CloudModel
 package import DatabaseService
 import Foundation
 import Logging
+import NIOCore
 import NIOPosix
 package import PostgresDriver
 import SchemaMigration
@@ -110,7 +111,8 @@ package final class TestRegion: Sendable {
         ControlDatabase(
             pool: PostgresPool(
                 configuration: ControlDatabase.configuration(state: state, key: key), maximumConnections: 4,
-                eventLoopGroup: MultiThreadedEventLoopGroup.singleton, logger: Self.logger))
+                eventLoopGroup: MultiThreadedEventLoopGroup.singleton, logger: Self.logger),
+            timeout: .seconds(60))
     }
 
     /// Tenant databases as a new gateway worker opens them.
@@ -179,7 +181,7 @@ package final class TestRegion: Sendable {
         guard let id = TenantID(name) else { throw TestPostgresError(message: "bad name") }
         while true {
             guard let tenant = try await control.tenant(id), tenant.state == .provisioning else { return id }
-            try await Task.sleep(for: .milliseconds(10))
+            try await Task.sleep(for: .milliseconds(25))
         }
     }
 }

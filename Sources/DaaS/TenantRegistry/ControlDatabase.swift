@@ -11,13 +11,14 @@ package struct ControlDatabase: Sendable {
     package static let gatewayRole = "medcloud_gateway"
     /// The acting "tenant" of the operator, and of rows that belong to the region itself.
     package static let region = "region"
-    /// How long one call may take.
-    package static let callTimeout: TimeAmount = .seconds(4)
 
     private let pool: PostgresPool
+    private let timeout: TimeAmount
 
-    package init(pool: PostgresPool) {
+    /// - Parameter timeout: how long one call may take.
+    package init(pool: PostgresPool, timeout: TimeAmount = .seconds(4)) {
         self.pool = pool
+        self.timeout = timeout
     }
 
     /// How a gateway worker connects to `control`.
@@ -39,7 +40,7 @@ package struct ControlDatabase: Sendable {
         _ statement: PostgresStatement, _ values: [PostgresValue]
     ) async throws(TenantRegistryError) -> PostgresResult {
         do {
-            return try await pool.query(statement, values, deadline: .now() + Self.callTimeout)
+            return try await pool.query(statement, values, deadline: .now() + timeout)
         } catch let error as PostgresError {
             throw TenantRegistryError(error)
         } catch {

@@ -5,8 +5,9 @@ import TenantRegistry
 import TestSupport
 import Testing
 
-/// Regions of their own: these tests stop controllers and crash Postgres.
-@Suite struct ControllerTests {
+/// Regions of their own: these tests stop controllers and crash Postgres. One after the other, because each starts two
+/// Postgres clusters and the machine may be small.
+@Suite(.serialized) struct ControllerTests {
     @Test func `what was asked for while no controller ran is done by the next one`() async throws {
         let region = try await TestRegion()
         try await region.startController()
