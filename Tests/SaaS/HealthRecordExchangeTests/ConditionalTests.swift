@@ -6,16 +6,10 @@ import Testing
 
 struct ConditionalTests {
     @Test func `of 200 identical conditional creates exactly one creates`() async throws {
-        try await RecordServer.with { server async throws in
-            let statuses = try await withThrowingTaskGroup(of: Int.self) { group in
-                for _ in 0..<200 {
-                    group.addTask {
-                        try await server.send(
-                            .post, "Patient", RecordServer.patient("1"), [.ifNoneExist: "identifier=urn:mrn|1"]
-                        ).status
-                    }
-                }
-                return try await group.reduce(into: [Int: Int]()) { $0[$1, default: 0] += 1 }
+        try await RecordServer.with(maximumConnections: 8) { server async throws in
+            let statuses = try await RecordServer.statuses(of: 200) {
+                try await server.send(
+                    .post, "Patient", RecordServer.patient("1"), [.ifNoneExist: "identifier=urn:mrn|1"])
             }
             #expect(statuses == [201: 1, 200: 199])
             #expect(try await server.count("fhir.resource") == 1)
@@ -23,16 +17,9 @@ struct ConditionalTests {
     }
 
     @Test func `parallel conditional updates make one resource`() async throws {
-        try await RecordServer.with { server async throws in
-            let statuses = try await withThrowingTaskGroup(of: Int.self) { group in
-                for _ in 0..<24 {
-                    group.addTask {
-                        try await server.send(
-                            .put, "Patient?identifier=urn:mrn%7C1", RecordServer.patient("1")
-                        ).status
-                    }
-                }
-                return try await group.reduce(into: [Int: Int]()) { $0[$1, default: 0] += 1 }
+        try await RecordServer.with(maximumConnections: 8) { server async throws in
+            let statuses = try await RecordServer.statuses(of: 24) {
+                try await server.send(.put, "Patient?identifier=urn:mrn%7C1", RecordServer.patient("1"))
             }
             #expect(statuses == [201: 1, 200: 23])
         }
@@ -95,18 +82,11 @@ struct ConditionalTests {
     }
 
     @Test func `parallel requests with one key write once`() async throws {
-        try await RecordServer.with { server async throws in
-            let statuses = try await withThrowingTaskGroup(of: Int.self) { group in
-                for _ in 0..<16 {
-                    group.addTask {
-                        try await server.send(
-                            .post, "Patient", RecordServer.patient("1"), [.idempotencyKey: "k"]
-                        ).status
-                    }
-                }
-                return try await group.reduce(into: Set<Int>()) { $0.insert($1) }
+        try await RecordServer.with(maximumConnections: 8) { server async throws in
+            let statuses = try await RecordServer.statuses(of: 16) {
+                try await server.send(.post, "Patient", RecordServer.patient("1"), [.idempotencyKey: "k"])
             }
-            #expect(statuses.isSubset(of: [201, 409]))
+            #expect(Set(statuses.keys).isSubset(of: [201, 409]))
             #expect(try await server.count("fhir.resource") == 1)
         }
     }

@@ -77,6 +77,25 @@ struct RecordServer: Sendable {
             status: response.status.code, headers: response.headers, text: String(buffer: response.body))
     }
 
+    /// How often each status came when a request was sent `count` times, 8 at once.
+    static func statuses(
+        of count: Int, _ request: @escaping @Sendable () async throws -> Answer
+    ) async throws -> [Int: Int] {
+        try await withThrowingTaskGroup(of: Int.self) { group in
+            for _ in 0..<8 { group.addTask { try await request().status } }
+            var sent = 8
+            var statuses: [Int: Int] = [:]
+            while let status = try await group.next() {
+                statuses[status, default: 0] += 1
+                if sent < count {
+                    sent += 1
+                    group.addTask { try await request().status }
+                }
+            }
+            return statuses
+        }
+    }
+
     /// The audit rows, oldest first.
     func audit() async throws -> [AuditRow] {
         try await pool.query(PostgresStatement("select \(AuditRow.columns) from audit.event e order by seq"))
