@@ -13,8 +13,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
+import jwt
 import pytest
-from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 LEDGER = Path(__file__).with_name("ledger.py")
@@ -124,12 +124,11 @@ def test_lies_are_found_and_honesty_is_not_accused(tmp_path: Path, lie: str | No
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
         base = f"http://127.0.0.1:{server.server_port}/t/x"
-        pem = ec.generate_private_key(ec.SECP384R1()).private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()).decode()
+        jwk = json.loads(jwt.algorithms.ECAlgorithm.to_jwk(ec.generate_private_key(ec.SECP384R1())))
         key = tmp_path / "client.json"
         key.write_text(json.dumps({
             "clientID": "x", "tokenURL": f"{base}/oauth2/token", "fhirBase": f"{base}/fhir", "scope": "system/*.cruds",
-            "key": {"keyID": "k", "privateKey": pem}}))
+            "privateKey": {**jwk, "kid": "k", "alg": "ES384"}}))
         done = subprocess.run(
             [sys.executable, str(LEDGER), "--client-key", str(key), "--ledger", str(tmp_path / "l"), "--seconds", "2", "--minimum", "50"],
             capture_output=True, text=True, timeout=60)

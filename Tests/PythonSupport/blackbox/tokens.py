@@ -10,7 +10,6 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 import jwt
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from .web import Answer, Web
 
@@ -23,8 +22,9 @@ class Client:
     def __init__(self, path: Path) -> None:
         document = json.loads(path.read_text())
         self.identity: str = document["clientID"]
-        self.key_id: str = document["key"]["keyID"]
-        self.key = load_pem_private_key(document["key"]["privateKey"].encode(), None)
+        key = document["privateKey"]
+        self.key_id: str = key["kid"]
+        self.key = jwt.PyJWK(key).key
         self.algorithm = "ES384"
         self.token_url: str = document.get("tokenURL") or document["baseURL"] + "/region/oauth2/token"
         self.base: str | None = document.get("fhirBase")
