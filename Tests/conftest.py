@@ -31,6 +31,8 @@ def region():
     try:
         running.start()
         yield running
+        crashes = running.crashes()
+        assert not crashes, f"{len(crashes)} traps:\n" + "\n".join(crashes[:3])
     finally:
         running.stop()
         running.remove()

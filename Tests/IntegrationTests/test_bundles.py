@@ -121,8 +121,8 @@ def test_a_transaction_of_thousands_is_taken_whole(h1):
 
 
 def test_a_body_over_the_limit_is_refused(h1):
-    """1 MiB for single resources, 64 MiB for bundles: 413 with an outcome, and the server goes on."""
-    answer = h1.fhir.send("POST", "Patient", {"resourceType": "Patient", "name": [{"text": "x" * 900}] * 2500})
+    """8 MiB for single resources, 64 MiB for bundles: 413 with an outcome, and the server goes on."""
+    answer = h1.fhir.send("POST", "Patient", {"resourceType": "Patient", "name": [{"text": "x" * 900}] * 10_000})
     assert answer.status == 413, answer.text[:300]
     outcome(answer)
     assert h1.fhir.get("Patient?_count=1").status == 200

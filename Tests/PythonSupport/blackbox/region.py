@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import functools
+import http.client
 import json
 import os
 import pwd
+import re
 import shutil
 import signal
 import socket
@@ -74,13 +76,19 @@ class Region:
         return AccessToken(self.web, self.operator)
 
     def wait_ready(self, seconds: float = 60) -> None:
-        """Returns when /readyz answers 200."""
+        """Returns when /readyz answers 200 many times on connections of their own: every worker is ready."""
         def ready() -> bool:
             if self.process is not None and self.process.poll() is not None:
                 raise AssertionError(f"medcloud up ended with {self.process.returncode}:\n{self.tail()}")
             try:
-                return Web(self.origin, timeout=2).request("GET", "/readyz").status == 200
-            except OSError:
+                for _ in range(8):
+                    probe = Web(self.origin, timeout=2)
+                    status = probe.request("GET", "/readyz").status
+                    probe.close()
+                    if status != 200:
+                        return False
+                return True
+            except (OSError, http.client.HTTPException):
                 return False
         assert until(ready, seconds), f"not ready after {seconds} s:\n{self.tail()}"
 
@@ -104,6 +112,15 @@ class Region:
         """Removes the state directory; keeps it when MEDCLOUD_KEEP is set."""
         if not os.environ.get("MEDCLOUD_KEEP"):
             shutil.rmtree(self.state.parent, ignore_errors=True)
+
+    def crashes(self) -> list[str]:
+        """What the runtime said of traps, by log file: a process that was killed from outside leaves nothing."""
+        found = []
+        for path in sorted((self.state / "logs").glob("*.log")):
+            text = path.read_text(errors="replace")
+            for match in re.finditer(r"^.*(?:Fatal error|\*\*\* (?:Signal|Program crashed)).*$", text, re.MULTILINE):
+                found.append(f"{path.name}: {text[match.start():match.start() + 3000]}")
+        return found
 
     def tail(self) -> str:
         """The last lines of the log of `medcloud up` and of the processes."""
