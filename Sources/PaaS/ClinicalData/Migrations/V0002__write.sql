@@ -230,3 +230,16 @@ begin
     return query select o.outcome, o.version, o.at from unnest(v_outcomes, v_versions, v_times) as o(outcome, version, at);
 end
 $$;
+
+-- The current version, its row locked until the transaction ends: for a patch, which builds on what it reads. The gateway's
+-- role may not lock rows by itself, because it may not update them.
+create function fhir.locked(p_type int2, p_id text)
+returns table (type int2, id text, version int4, last_updated timestamptz, deleted boolean, method "char", content text)
+language sql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+    select r.type, r.id, r.version, r.last_updated, r.deleted, r.method, r.content
+    from fhir.resource r
+    where r.type = p_type and r.id = p_id
+    for update
+$$;

@@ -86,7 +86,7 @@ package struct ClinicalStore: Sendable {
     private static let current = PostgresStatement(
         "select \(columns) from fhir.resource r where r.type = $1 and r.id = $2")
     private static let currentForUpdate = PostgresStatement(
-        "select \(columns) from fhir.resource r where r.type = $1 and r.id = $2 for update")
+        "select \(columns) from fhir.locked($1, $2) r")
 
     // unnest keeps the order of the array, and the lock function runs row by row.
     private static let locks = PostgresStatement(
