@@ -105,7 +105,8 @@ struct SearchMatchingTests {
                 ("_lastUpdated=sa2024,eb2024", ""),
             ] { try await fixture.expect("Patient?" + query, expected) }
             for (query, expected) in [
-                ("date=2024-03-15T02:00:00Z", "b3"), ("date=2024-03", "b3"), ("date=lt1980", "b5"),
+                ("date=2024-03-15T02:00:00Z", "b3"), ("date=2024-03", "b3"), ("date=2024-03-15T10:00:00 08:00", "b3"),
+                ("date=lt1980", "b5"),
                 ("date=eb1980", "b5"), ("date=gt2024-03-15", "b4"),
             ] { try await fixture.expect("Observation?" + query, expected) }
         }

@@ -36,7 +36,7 @@ struct SearchPlannerTests {
         "Patient?nme=x", "Patient?name:foo=x", "Patient?name:not=x", "Patient?gender:exact=male",
         "Patient?birthdate=xx1980",
         "Patient?birthdate=1980-13-01", "Patient?birthdate=", "Patient?name=a,,b", "Patient?_count=-1",
-        "Patient?_count=1001",
+        "Patient?_count=99999999999999999999",
         "Patient?_count=x", "Patient?_count=1&_count=2", "Patient?_sort=nothing", "Patient?_sort=name,",
         "Patient?_total=maybe",
         "Patient?_summary=maybe", "Patient?_elements=nothing", "Patient?_format=xml", "Patient?_pretty=true",
@@ -147,6 +147,12 @@ struct SearchPlannerTests {
         let other = try plan("Patient?gender=male&identifier=urn:x|1&_sort=name")
         #expect(one.canonicalCriteria == other.canonicalCriteria)
         #expect(one.canonicalCriteria == "Patient?gender=male&identifier=urn:x%7C1")
+    }
+
+    @Test func `a page larger than we make is one of the largest`() throws {
+        let plan = try plan("Patient?_count=5000")
+        #expect(plan.count == 1000)
+        #expect(plan.query == "_count=1000")
     }
 
     @Test func `conditions and alternatives are bounded`() {

@@ -1,8 +1,6 @@
 import PostgresDriver
 
 /// Writes the SQL of a plan over AuditEvent: conditions on the rows of `audit.event`.
-///
-/// The order of dates is that of the numbers that rows get when they are recorded.
 struct AuditCompiler {
     private let plan: SearchPlan
     private let definitions: Definitions
@@ -190,10 +188,12 @@ struct AuditCompiler {
     // MARK: Order
 
     private func expression(_ key: SearchPlan.SortKey) -> String {
-        guard case .index(let table, let parameters) = key.source else { return "e.seq" }
+        guard case .index(let table, let parameters) = key.source else {
+            return key.source == .id ? "e.seq" : "e.recorded"
+        }
         let parameter = code(parameters)
         switch table {
-        case .date: return "e.seq"
+        case .date: return "e.recorded"
         case .token:
             let codes = AuditColumns.tokens(parameter).map(\.code)
             guard !codes.isEmpty else { return "null::text" }
@@ -216,5 +216,7 @@ struct AuditCompiler {
         return table != .date
     }
 
-    private func keyType(_ key: SearchPlan.SortKey) -> String { isNullable(key) ? "text" : "int8" }
+    private func keyType(_ key: SearchPlan.SortKey) -> String {
+        key.source == .id ? "int8" : isNullable(key) ? "text" : "timestamptz"
+    }
 }

@@ -26,10 +26,11 @@ extension SearchPlanner {
     private mutating func addSimpleParameter(_ name: String, _ value: String) throws(SearchError) {
         switch name {
         case "_count":
-            guard let number = Int(value), (0...SearchRules.maximumCount).contains(number), value.first != "+" else {
-                throw Self.notOneOf(name, value, ["0 to \(SearchRules.maximumCount)"])
+            guard let number = Int(value), number >= 0, value.first != "+" else {
+                throw Self.notOneOf(name, value, ["a number from 0 on"])
             }
-            count = number
+            // A page may be smaller than what was asked for; the self link says so.
+            count = min(number, SearchRules.maximumCount)
         case "_cursor":
             guard cursor == nil else { throw SearchError.badCursor }
             cursor = value

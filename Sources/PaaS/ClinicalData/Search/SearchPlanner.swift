@@ -32,7 +32,7 @@ struct SearchPlanner {
         for (name, value) in request.parameters {
             do {
                 try add(name, value)
-                if name != "_cursor" { used.append((name, value)) }
+                if name != "_cursor" { used.append((name, name == "_count" ? String(count) : value)) }
             } catch {
                 guard request.handling == .lenient, error.code != .forbidden, error.code != .cursor else { throw error }
                 warnings.append(error)

@@ -99,7 +99,9 @@ struct SearchValueParser {
     // MARK: Dates and numbers
 
     func date(_ value: String) throws(SearchError) -> DateTest {
-        let (prefix, text) = try prefixed(value)
+        let (prefix, written) = try prefixed(value)
+        // The plus sign of an offset arrives as a space where it was not encoded; no date has a space.
+        let text = String(written.map { $0 == " " ? "+" : $0 })
         guard let range = DateRange(text) else {
             throw invalid(value, "a date such as 2024, 2024-05, 2024-05-17 or 2024-05-17T08:30:00Z")
         }
