@@ -48,7 +48,8 @@ def judged(region: Region) -> Judged:
             for variant in range(samples.variants(type_name)) for flavour in "ab"
         ] + [samples.build(type_name, "bare", 0, "bare")]
         resources[type_name] = made
-    every = [resource for made in resources.values() for resource in made]
+    # Audit events are the platform's own and cannot be written.
+    every = [resource for name, made in resources.items() for resource in made if name != "AuditEvent"]
 
     def store(chunk: list[dict]) -> list[str]:
         entries = [

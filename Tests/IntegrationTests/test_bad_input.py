@@ -187,7 +187,7 @@ def test_bad_bundles_are_refused_whole(empty):
         {"request": {"method": "POST", "url": "http://other.example/fhir/Patient"}, "resource": patient},
         {"request": {"method": "POST", "url": "Patient"}, "resource": {"resourceType": "Observation"}},
         {"request": {"method": "PUT", "url": "Patient/a"}, "resource": {"resourceType": "Patient", "id": "b"}},
-        {"request": {"method": "GET", "url": ""}}, {"request": {"method": "DELETE", "url": "Patient"}},
+        {"request": {"method": "DELETE", "url": "Patient"}},
         {"request": {"method": "POST", "url": "Observation"}, "resource": {
             "resourceType": "Observation", "status": "final", "code": {"text": "x"}, "subject": {"reference": "urn:uuid:3fdc72f4-a11d-4a9d-9260-a9f745779e1d"}}},
         {"request": {"method": "POST", "url": "Observation"}, "resource": {

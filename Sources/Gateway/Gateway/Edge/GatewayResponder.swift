@@ -28,7 +28,9 @@ struct GatewayResponder: Sendable {
         let started = NIODeadline.now()
         let requestID = RequestID.accepted(request.headers[.requestID]) ?? RequestID.make()
         var label = "unmatched"
-        var style = ErrorStyle.problem
+        // From the bytes as they came, for targets that cannot be decoded.
+        let written = (request.head.path ?? "").prefix { $0 != "?" }.split(separator: "/")
+        var style = ErrorStyle(path: written.map { String($0) })
         var path: [String] = []
         var isBodyRead = !Self.hasBody(request.headers)
         var lease: TenantBudget.Lease?
