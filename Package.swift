@@ -245,7 +245,7 @@ let package = Package(
         .target(
             name: "TestSupport",
             dependencies: [
-                "ApplicationRegistry", "ClinicalData", "CloudIdentity", "CloudModel", "DatabaseService",
+                "ApplicationRegistry", "CLinux", "ClinicalData", "CloudIdentity", "CloudModel", "DatabaseService",
                 "PostgresDriver", "SchemaMigration", "TenantRegistry",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),

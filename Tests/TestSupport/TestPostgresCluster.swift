@@ -7,7 +7,7 @@ import Synchronization
 /// One private cluster on a Unix socket in a temporary directory, a child of the test process.
 package final class TestPostgresCluster: Sendable {
     package let directory: String
-    private let server = Mutex<Process?>(nil)
+    private let server = Mutex<TestPostgresProcess?>(nil)
     private let databases = Mutex(0)
 
     private static let binaries = [
@@ -21,14 +21,21 @@ package final class TestPostgresCluster: Sendable {
         directory = NSTemporaryDirectory() + "\(Self.prefix)\(getpid())-\(UInt32.random(in: 0...UInt32.max))"
         try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
         if getuid() == 0 {
-            try Self.run("/bin/chown", ["postgres:postgres", directory])
+            guard let user = getpwnam("postgres"), chown(directory, user.pointee.pw_uid, user.pointee.pw_gid) == 0
+            else {
+                throw TestPostgresError(message: "the tests need the operating system user postgres")
+            }
         }
         TestPostgresExit.remember(directory)
-        let (program, arguments) = Self.asPostgres(running: [
-            Self.binary("initdb"), "--no-sync", "-A", "trust", "-U", "postgres", "-E", "UTF8", "--locale=C.UTF-8",
-            "-D", directory + "/data",
-        ])
-        try Self.run(program, arguments)
+        let log = directory + "/log"
+        let made = try TestPostgresProcess(
+            Self.asPostgres(running: [
+                Self.binary("initdb"), "--no-sync", "-A", "trust", "-U", "postgres", "-E", "UTF8", "--locale=C.UTF-8",
+                "-D", directory + "/data",
+            ]), output: log)
+        guard made.wait() == 0 else {
+            throw TestPostgresError(message: "initdb failed: \(Self.tail(log))")
+        }
         let lines =
             [
                 "listen_addresses = ''", "unix_socket_directories = '\(directory)'", "max_connections = 200",
@@ -43,7 +50,7 @@ package final class TestPostgresCluster: Sendable {
 
     deinit {
         server.withLock { server in
-            if let server, server.isRunning { Foundation.kill(server.processIdentifier, SIGQUIT) }
+            if let server, server.isRunning { Foundation.kill(server.processID, SIGQUIT) }
         }
         TestPostgresExit.remove(directory)
     }
@@ -55,20 +62,20 @@ package final class TestPostgresCluster: Sendable {
 
     /// Process id of the postmaster, while it runs.
     package var processID: Int32? {
-        server.withLock { server in server.flatMap { server in server.isRunning ? server.processIdentifier : nil } }
+        server.withLock { server in server.flatMap { server in server.isRunning ? server.processID : nil } }
     }
 
     /// Starts the server and blocks until it takes connections.
     package func start() throws {
-        let (program, arguments) = Self.asPostgres(
-            options: ["--pdeathsig", "QUIT"], running: [Self.binary("postgres"), "-D", directory + "/data"])
-        let process = try TestPostgresSpawner.spawn(program, arguments, output: directory + "/log")
+        let process = try TestPostgresProcess(
+            Self.asPostgres(
+                options: ["--pdeathsig", "QUIT"], running: [Self.binary("postgres"), "-D", directory + "/data"]),
+            output: directory + "/log")
         server.withLock { server in server = process }
         let deadline = Date(timeIntervalSinceNow: 60)
         while !isReady {
             guard process.isRunning, Date() < deadline else {
-                let log = (try? String(contentsOfFile: directory + "/log", encoding: .utf8)) ?? ""
-                throw TestPostgresError(message: "the test cluster did not start: \(log.suffix(2000))")
+                throw TestPostgresError(message: "the test cluster did not start: \(Self.tail(directory + "/log"))")
             }
             usleep(5_000)
         }
@@ -77,8 +84,8 @@ package final class TestPostgresCluster: Sendable {
     /// Kills the postmaster and waits for its end; its children follow it by themselves.
     package func kill(signal: Int32 = SIGKILL) {
         guard let process = server.withLock({ server in server }), process.isRunning else { return }
-        Foundation.kill(process.processIdentifier, signal)
-        process.waitUntilExit()
+        Foundation.kill(process.processID, signal)
+        process.wait()
     }
 
     /// The postmaster writes its state into the last line of its lock file (`pidfile.h`).
@@ -87,7 +94,7 @@ package final class TestPostgresCluster: Sendable {
             return false
         }
         let lines = text.split(separator: "\n", omittingEmptySubsequences: false)
-        guard lines.count >= 8, let process = server.withLock({ server in server?.processIdentifier }) else {
+        guard lines.count >= 8, let process = server.withLock({ server in server?.processID }) else {
             return false
         }
         return lines[0] == "\(process)" && lines[7].hasPrefix("ready")
@@ -134,25 +141,13 @@ package final class TestPostgresCluster: Sendable {
     }
 
     /// Postgres refuses to run as root.
-    private static func asPostgres(options: [String] = [], running command: [String]) -> (String, [String]) {
+    private static func asPostgres(options: [String] = [], running command: [String]) -> [String] {
         let identity = getuid() == 0 ? ["--reuid=postgres", "--regid=postgres", "--clear-groups"] : []
-        return ("/usr/bin/setpriv", identity + options + command)
+        return ["/usr/bin/setpriv"] + identity + options + command
     }
 
-    private static func run(_ program: String, _ arguments: [String]) throws {
-        let process = Process()
-        process.executableURL = URL(fileURLWithPath: program)
-        process.arguments = arguments
-        let output = Pipe()
-        process.standardOutput = output
-        process.standardError = output
-        process.currentDirectoryURL = URL(fileURLWithPath: "/")
-        try process.run()
-        let text = String(decoding: output.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
-        process.waitUntilExit()
-        guard process.terminationStatus == 0 else {
-            throw TestPostgresError(message: "\(program) failed: \(text.suffix(1000))")
-        }
+    private static func tail(_ file: String) -> String {
+        String(((try? String(contentsOfFile: file, encoding: .utf8)) ?? "").suffix(2000))
     }
 
     /// Directories of test processes that were killed before they could clean up.

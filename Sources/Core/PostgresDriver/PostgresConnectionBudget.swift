@@ -9,7 +9,8 @@ protocol PostgresBudgetMember: AnyObject, Sendable {
 }
 
 /// A hard cap of Postgres connections, shared by pools and pipelines of a process. Whoever is refused is called back
-/// when a connection is closed, in the order of asking; idle connections of others are closed to make room.
+/// when a connection is closed, in the order of asking. To make room, idle connections of others are closed, and a pool
+/// that has had its turn gives up a connection when it comes back.
 package final class PostgresConnectionBudget: Sendable {
     private struct WeakMember {
         weak var member: (any PostgresBudgetMember)?
@@ -28,6 +29,13 @@ package final class PostgresConnectionBudget: Sendable {
 
     /// Connections open or being opened.
     package var used: Int { state.withLock { state in state.used } }
+
+    /// Somebody else was denied a connection and waits for one.
+    func hasWaiters(beside member: any PostgresBudgetMember) -> Bool {
+        state.withLock { state in
+            state.waiting.contains { waiting in waiting.member.map { waiting in waiting !== member } ?? false }
+        }
+    }
 
     func acquire(for member: any PostgresBudgetMember) -> Bool {
         let others: [any PostgresBudgetMember]? = state.withLock { state in
@@ -50,13 +58,13 @@ package final class PostgresConnectionBudget: Sendable {
     }
 
     func release() {
-        let next: (any PostgresBudgetMember)? = state.withLock { state in
+        // All are told, in order: one that has no use for it any more would keep it from the next. Who is refused again
+        // asks again.
+        let waiting: [WeakMember] = state.withLock { state in
             state.used -= 1
-            while !state.waiting.isEmpty {
-                if let member = state.waiting.removeFirst().member { return member }
-            }
-            return nil
+            defer { state.waiting.removeAll() }
+            return state.waiting
         }
-        next?.budgetIsAvailable()
+        for entry in waiting { entry.member?.budgetIsAvailable() }
     }
 }

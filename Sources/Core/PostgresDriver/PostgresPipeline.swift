@@ -199,7 +199,10 @@ package final class PostgresPipeline: @unchecked Sendable {
         } else {
             settle(settlements, jobs, reply)
         }
-        if machine.isIdle { mayShed.store(true, ordering: .relaxed) }
+        if machine.isIdle {
+            mayShed.store(true, ordering: .relaxed)
+            if budget?.hasWaiters(beside: self) == true { _ = shedIdleConnection() }
+        }
         flush()
     }
 

@@ -9,6 +9,8 @@ import Synchronization
 package final class PostgresPool: Sendable {
     /// How long a caller without a nearer deadline waits for a connection.
     package static let leaseTimeout: TimeAmount = .seconds(5)
+    /// How long a pool keeps its only connection busy while others wait for one.
+    static let turn: TimeAmount = .milliseconds(100)
     /// How many callers may wait.
     package static let maximumWaiters = 1024
 
@@ -143,11 +145,16 @@ package final class PostgresPool: Sendable {
 
     /// Gives a session back. It is used again when the server is outside any transaction and nothing runs on it.
     func release(_ session: PostgresSession) {
-        let isReusable = session.status.withLock { status in status.isIdle && status.inFlight == 0 }
+        let isWanted = budget?.hasWaiters(beside: self) == true
+        let (isSound, openedAt) = session.status.withLock { status in
+            (status.isIdle && !status.isRetired && status.inFlight == 0, status.openedAt)
+        }
         var follow = PoolStateMachine.Follow(action: .nothing)
         let done: [EventLoopPromise<Void>] = state.withLock { state in
             guard let number = state.numbers[ObjectIdentifier(session)] else { return [] }
-            follow = state.machine.released(number, isReusable: isReusable, now: .now())
+            // Another database waits for a connection of the process: its turn, unless this one is new and our only one.
+            let isDue = isWanted && (state.machine.openOrOpening > 1 || openedAt + Self.turn < .now())
+            follow = state.machine.released(number, isReusable: isSound && !isDue, now: .now())
             return state.endedWhileLeased.remove(number) == nil ? [] : state.forget(session, number)
         }
         perform(follow)
@@ -172,7 +179,9 @@ package final class PostgresPool: Sendable {
             } else {
                 waiting?.completion(.failure(Self.lostTrack))
             }
-        case .park: scheduleIdleCheck()
+        case .park:
+            // Who began to wait since may have seen this connection busy.
+            if budget?.hasWaiters(beside: self) != true || !shedIdleConnection() { scheduleIdleCheck() }
         case .close(let number): close(number)
         case .nothing: break
         }

@@ -6,7 +6,9 @@ extension PostgresSession {
     func sendBatch(_ id: UInt64, _ statements: [BoundStatement], _ connection: LibPQConnection) -> Bool {
         var steps: [BatchFlow<PostgresResult, PostgresError>.Step] = []
         steps.reserveCapacity(statements.count)
+        var bytes = 0
         for (index, bound) in statements.enumerated() {
+            bytes += bound.parameters.bytes.count
             let number: Int
             switch cache.plan(bound.statement, bound.parameters) {
             case .use(let known): number = known
@@ -22,6 +24,7 @@ extension PostgresSession {
                 return false
             }
         }
+        if bytes > Self.maximumKeptBytes { retire() }
         flow.sent(batch: id, steps: steps, queries: statements.count)
         return connection.sendSync()
     }
@@ -45,7 +48,9 @@ extension PostgresSession {
     ) throws(BatchFlow<PostgresResult, PostgresError>.Violation) {
         switch connection.nextReply() {
         case nil: try flow.endOfStatement()
-        case .result(let handle): try flow.received(.success(PostgresResult(handle)))
+        case .result(let handle):
+            if handle.memorySize > Self.maximumKeptBytes { retire() }
+            try flow.received(.success(PostgresResult(handle)))
         case .failure(let error):
             if error.sqlState == nil, connection.isBad {
                 close(error)

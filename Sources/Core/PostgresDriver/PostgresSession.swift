@@ -23,6 +23,9 @@ final class PostgresSession: @unchecked Sendable {
         var inFlight = 0
         /// The server is outside any transaction, and the connection usable.
         var isIdle = false
+        /// libpq's buffers have grown and do not shrink: close the connection instead of keeping it.
+        var isRetired = false
+        var openedAt = NIODeadline.distantPast
     }
 
     struct InFlight {
@@ -47,6 +50,8 @@ final class PostgresSession: @unchecked Sendable {
     /// How long a cancelled statement may take to end before its connection is closed.
     static let cancelGrace: TimeAmount = .seconds(2)
     static let maximumPreparedStatements = 256
+    /// A request or result of more bytes retires its connection.
+    static let maximumKeptBytes = 4 << 20
 
     let configuration: PostgresConfiguration
     let eventLoop: any EventLoop
@@ -136,7 +141,10 @@ final class PostgresSession: @unchecked Sendable {
             connectTimer?.cancel()
             connectTimer = nil
             phase = .open
-            status.withLock { status in status.isIdle = true }
+            status.withLock { status in
+                status.isIdle = true
+                status.openedAt = .now()
+            }
             rearm(.read)
             let completion = connectCompletion
             connectCompletion = nil
@@ -301,6 +309,10 @@ final class PostgresSession: @unchecked Sendable {
             }
         }
         finish(entry.request, reply)
+    }
+
+    func retire() {
+        status.withLock { status in status.isRetired = true }
     }
 
     func finish(_ request: SessionRequest, _ reply: SessionReply) {

@@ -22,6 +22,9 @@ final class ResultHandle: @unchecked Sendable {
     var rowCount: Int { Int(unsafe PQntuples(pointer)) }
     var columnCount: Int { Int(unsafe PQnfields(pointer)) }
 
+    /// Bytes that libpq holds for the result.
+    var memorySize: Int { unsafe PQresultMemorySize(pointer) }
+
     var commandTag: String {
         guard let text = unsafe PQcmdStatus(pointer) else { return "" }
         return unsafe String(cString: text)

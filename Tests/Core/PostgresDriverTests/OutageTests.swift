@@ -53,6 +53,71 @@ import Testing
         await pool.shutdown()
     }
 
+    @Test func `nothing acknowledged is lost when backends are terminated`() async throws {
+        try await TestPostgres.withDatabase { configuration in
+            let pool = testPool(configuration, maximumConnections: 4)
+            let pipeline = testPipeline(configuration)
+            let nemesis = testPool(configuration, maximumConnections: 1)
+            try await nemesis.withConnection { connection in
+                try await connection.execute("create table t (id int primary key)")
+            }
+            let insert = PostgresStatement("insert into t values ($1)")
+            let terminate = PostgresStatement(
+                """
+                select pg_terminate_backend(pid) from pg_stat_activity
+                where datname = current_database() and pid <> pg_backend_pid()
+                """)
+            let acknowledged = Guarded<Set<Int32>>([])
+            let unfinished = Guarded(8)
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                for writer in 0..<8 {
+                    group.addTask {
+                        defer { unfinished.withLock { count in count -= 1 } }
+                        for number in 0..<50 {
+                            let id = Int32(writer * 1000 + number)
+                            do {
+                                if writer.isMultiple(of: 2) {
+                                    try await pool.query(insert, [.int4(id)])
+                                } else {
+                                    _ = try await pipeline.query(insert, [.int4(id)], retryable: false).get()
+                                }
+                                acknowledged.withLock { ids in _ = ids.insert(id) }
+                            } catch let error as PostgresError where error.isRetryable {
+                                continue
+                            }
+                        }
+                    }
+                }
+                group.addTask {
+                    while unfinished.withLock({ count in count > 0 }) { try await nemesis.query(terminate) }
+                }
+                try await group.waitForAll()
+            }
+            let rows = try await nemesis.query(PostgresStatement("select id from t"))
+            let stored = Set(try rows.map { row in try row.int4(0) })
+            #expect(acknowledged.withLock { ids in ids }.isSubset(of: stored))
+            pipeline.close()
+            await pool.shutdown()
+            await nemesis.shutdown()
+        }
+    }
+
+    @Test func `a backend that hangs does not hold its caller beyond the grace`() async throws {
+        // A stopped backend holds up everybody who makes or drops a database, so it has a cluster of its own.
+        let cluster = try await TestPostgres.cluster()
+        let pool = testPool(cluster.configuration(), maximumConnections: 1)
+        let backend = try await pool.query(PostgresStatement("select pg_backend_pid()"))[0].int4(0)
+        #expect(kill(backend, SIGSTOP) == 0)
+        defer { kill(backend, SIGCONT) }
+        let error = await #expect(throws: PostgresError.self) {
+            try await pool.query(PostgresStatement("select 1"), deadline: .now() + .milliseconds(50))
+        }
+        #expect(error?.code == .deadline)
+        let next = try await pool.query(PostgresStatement("select pg_backend_pid()"))[0].int4(0)
+        #expect(next != backend)
+        await pool.shutdown()
+    }
+
     @Test func `a durable server passes the check`() async throws {
         let cluster = try await TestPostgres.cluster(settings: ["fsync = on", "full_page_writes = on"])
         let pool = testPool(cluster.configuration())
