@@ -25,6 +25,10 @@ OPEN_VALUE_SETS = {
 }
 
 
+#: Parameters whose expression the definitions give as XPath only.
+EXPRESSIONS = {"http://hl7.org/fhir/SearchParameter/patient-extensions-Patient-birthOrderBoolean": "Patient.multipleBirth"}
+
+
 class Definitions:
     """Structure definitions, search parameters and expanded value sets by name."""
 
@@ -46,6 +50,7 @@ class Definitions:
                     if document.get("derivation") == "specialization" and not document.get("abstract"):
                         self.structures[document["name"]] = document
                 elif kind == "SearchParameter":
+                    document.setdefault("expression", EXPRESSIONS.get(document["url"], ""))
                     self.search_parameters.append(document)
                 elif kind == "ValueSet":
                     self._value_sets[document["url"]] = document

@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime
 import functools
 import re
+import time
 import unicodedata
 from decimal import Decimal
 
@@ -35,7 +36,8 @@ class Judge:
             term = re.sub(r"\(([\w.]+) as (\w+)\)", r"\1.ofType(\2)", term)
             term = re.sub(r"^([\w.]+) as (\w+)$", r"\1.ofType(\2)", term)
             term = re.sub(r"\bhasExtension\('([^']+)'\)", r"extension('\1').exists()", term)
-            term = re.sub(r"ofType\((Uri|uri)\)", "ofType(uri)", term)
+            # A canonical is a uri, so such a cast lets both through.
+            term = re.sub(r"\.ofType\([Uu]ri\)", "", term)
             if not re.match(r"\(*[A-Z]", term):
                 term = f"{type_name}.{term}"
             term = re.sub(r"^(Domain)?Resource\.", f"{type_name}.", term)
@@ -47,7 +49,17 @@ class Judge:
         found = []
         for program in self._compiled(resource["resourceType"], code):
             found += program(resource)
-        return [_unwrapped(item) for item in found if item is not None]
+        targets = self.definitions.parameter(resource["resourceType"], code).get("target", [])
+        return [
+            item for item in map(_unwrapped, found)
+            if item is not None and not _is_beside(item, targets)
+        ]
+
+
+def _is_beside(item, targets: list[str]) -> bool:
+    """Sampled data have no value to compare; a resource of a type that the parameter does not target is none of its own."""
+    kind = shape(item)
+    return kind == "SampledData" or (kind == "resource" and item["resourceType"] not in targets)
 
 
 def _unwrapped(item):
@@ -84,6 +96,8 @@ def shape(item) -> str:
         return "Period"
     if "low" in keys or "high" in keys:
         return "Range"
+    if "origin" in keys and "period" in keys:
+        return "SampledData"
     if "currency" in keys:
         return "Money"
     if "value" in keys and isinstance(item["value"], str):
@@ -191,11 +205,15 @@ def compare_interval(prefix: str, have: tuple, want: tuple) -> bool:
     low, high = have
     start, end = want
     inside = start <= low and high <= end
+    # "the recommended value for the approximation is 10% of the stated value (or for a date, 10% of the gap between now and
+    # the date)"
+    now = time.time()
+    margin = max(0.0, now - end, start - now) / 10
     above, below = high > end, low < start
     return {
         "": inside, "eq": inside, "ne": not inside, "gt": above, "lt": below,
         "ge": above or inside, "le": below or inside, "sa": low >= end, "eb": high <= start,
-        "ap": low < end and start < high,
+        "ap": low < end + margin and start - margin < high,
     }[prefix]
 
 

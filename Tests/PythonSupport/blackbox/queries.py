@@ -79,7 +79,7 @@ def _string(code: str, by_shape: dict[str, list]) -> list[Query]:
     made = []
     for items in by_shape.values():
         for item in items:
-            for text in judge.strings(item)[:2]:
+            for text in [t for t in judge.strings(item) if len(t) > 4][:2]:
                 start, middle = judge.folded(text)[:-1], text[2:]
                 made.append(Query(
                     code, _escaped(start.upper()), _any(lambda t, w=start: judge.folded(t).startswith(w), judge.strings)))
