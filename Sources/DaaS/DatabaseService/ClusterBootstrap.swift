@@ -60,8 +60,6 @@ package struct ClusterBootstrap: Sendable {
                         grant connect on database \(database) to \(database);
                         """)
                 }
-                // "permission denied to set parameter" otherwise, where the owner makes functions that set it (PG 15).
-                try await connection.execute("grant set on parameter \"control.acting\" to \(Self.ownerRole)")
                 try await connection.execute(Self.lockdownSQL)
             }
             try await lockTemplate(cluster: ClusterConnections.control)

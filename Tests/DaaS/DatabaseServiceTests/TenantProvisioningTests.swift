@@ -52,6 +52,21 @@ import Testing
         #expect(databases.opened(access) == nil)
     }
 
+    @Test func `an idle tenant is closed and opens again`() async throws {
+        let region = try await TestRegion.shared
+        let access = TenantAccess(minting: try await region.makeTenant(), origin: .token)
+        let databases = region.tenantDatabases()
+        let before = try await databases.open(access)
+        await databases.closeIdle(now: .now() + .seconds(60))
+        #expect(databases.opened(access) != nil)
+        await databases.closeIdle(now: .now() + .seconds(600))
+        #expect(databases.opened(access) == nil)
+        await #expect(throws: PostgresError.self) { try await before.pool.query(Self.now, [], deadline: nil) }
+        let after = try await databases.open(access)
+        #expect(try await after.pool.query(Self.now, [], deadline: nil).count == 1)
+        await databases.shutdown()
+    }
+
     @Test func `tenants asked for at once all become ready`() async throws {
         let region = try await TestRegion.shared
         let tenants = try await withThrowingTaskGroup(of: TenantID.self) { group in

@@ -15,9 +15,10 @@ struct Worker {
     let database: ApplicationDatabase
     let feed: RevocationFeed
 
-    init(_ region: TestRegion) async {
+    init(
+        _ region: TestRegion, logger: Logger = Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() })
+    ) async {
         self.region = region
-        let logger = Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() })
         let control = region.controlDatabase()
         database = ApplicationDatabase(control: control)
         let keyRing = KeyRing(database: database, key: region.key)
