@@ -6,6 +6,7 @@ import Foundation
 import HealthRecordExchange
 import Logging
 import ModuleKit
+import NIOCore
 import NIOPosix
 import PostgresDriver
 import StrictJSON
