@@ -3,6 +3,7 @@ import CloudHTTP
 import CloudIdentity
 import CloudTelemetry
 import Foundation
+import HTTPTypes
 import HealthRecordExchange
 import Logging
 import ModuleKit

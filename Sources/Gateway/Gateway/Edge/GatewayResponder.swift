@@ -142,7 +142,7 @@ struct GatewayResponder: Sendable {
         if problem.code.status >= 500 {
             var metadata: Logger.Metadata = [
                 "request.id": .string(requestID), "problem.code": .string(problem.code.name),
-                "error.type": .string(String(describing: type(of: error))),
+                "error.kind": .string(String(describing: type(of: error))),
             ]
             if let database = error as? PostgresError {
                 // Messages of the server may quote values; the code and the names of things do not.
