@@ -315,7 +315,8 @@ let package = Package(
             name: "GatewayTests",
             dependencies: [
                 "ApplicationRegistry", "CloudHTTP", "CloudIdentity", "CloudModel", "CloudTelemetry", "Gateway",
-                "HealthRecordExchange", "ModuleKit", "PostgresDriver", "SchemaMigration", "StrictJSON", "TenantRegistry",
+                "HealthRecordExchange", "ModuleKit", "PostgresDriver", "SchemaMigration", "StrictJSON",
+                "TenantRegistry",
                 "TestSupport",
                 .product(name: "HTTPTypes", package: "swift-http-types"),
                 .product(name: "Logging", package: "swift-log"),
