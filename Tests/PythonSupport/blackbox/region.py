@@ -35,14 +35,13 @@ def binaries() -> Path:
 class Region:
     """One running `medcloud up`."""
 
-    def __init__(self, environment: dict[str, str] | None = None) -> None:
+    def __init__(self) -> None:
         self.state = Path(tempfile.mkdtemp(prefix="medcloud-test-"))
         self.state.chmod(0o755)
         self.state = self.state / "state"
         self.port = _free_port()
         self.origin = f"http://127.0.0.1:{self.port}"
         self.web = Web(self.origin)
-        self.environment = {**os.environ, **(environment or {})}
         self.process: subprocess.Popen | None = None
         self.log = self.state.parent / "up.log"
 
@@ -52,7 +51,7 @@ class Region:
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [binaries() / "medcloud", "up", "--state", self.state, "--port", str(self.port), "--empty"],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.environment, cwd="/",
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/",
                 preexec_fn=_die_with_parent)
         self.wait_ready()
 
