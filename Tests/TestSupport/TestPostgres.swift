@@ -22,6 +22,7 @@ package enum TestPostgres {
         try await withDatabase { configuration in
             let pool = PostgresPool(
                 configuration: configuration, maximumConnections: maximumConnections,
+                leaseTimeout: .seconds(60),
                 eventLoopGroup: MultiThreadedEventLoopGroup.singleton, logger: Logger(label: "test"))
             do {
                 let result = try await body(pool)

@@ -9,6 +9,8 @@ package final class TestPostgresCluster: Sendable {
     package let directory: String
     private let server = Mutex<TestPostgresProcess?>(nil)
     private let databases = Mutex(0)
+    private let administration: PostgresPool
+    private let gate = TestGate(width: 8)
 
     private static let binaries = [
         "/usr/lib/postgresql/15/bin", "/usr/lib/postgresql/16/bin", "/usr/lib/postgresql/17/bin",
@@ -27,6 +29,10 @@ package final class TestPostgresCluster: Sendable {
             }
         }
         TestPostgresExit.remember(directory)
+        administration = PostgresPool(
+            configuration: PostgresConfiguration(host: directory, database: "postgres", user: "postgres"),
+            maximumConnections: 2, leaseTimeout: .seconds(60), eventLoopGroup: MultiThreadedEventLoopGroup.singleton,
+            logger: Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() }))
         let log = directory + "/log"
         let made = try TestPostgresProcess(
             Self.asPostgres(running: [
@@ -104,6 +110,15 @@ package final class TestPostgresCluster: Sendable {
     package func withDatabase<R: Sendable>(
         _ body: @Sendable (PostgresConfiguration) async throws -> R
     ) async throws -> R {
+        // All tests of a process run at once; a busy machine must not make them wait for each other's connections.
+        try await gate.withTurn {
+            try await withFreshDatabase(body)
+        }
+    }
+
+    private func withFreshDatabase<R: Sendable>(
+        _ body: @Sendable (PostgresConfiguration) async throws -> R
+    ) async throws -> R {
         let name = databases.withLock { count in
             count += 1
             return "test_\(count)"
@@ -121,16 +136,7 @@ package final class TestPostgresCluster: Sendable {
 
     /// Runs SQL in the database `postgres`, one statement.
     package func administer(_ sql: String) async throws {
-        let pool = PostgresPool(
-            configuration: configuration(), maximumConnections: 1,
-            eventLoopGroup: MultiThreadedEventLoopGroup.singleton, logger: Logger(label: "test"))
-        do {
-            try await pool.withConnection { connection in try await connection.execute(sql) }
-            await pool.shutdown()
-        } catch {
-            await pool.shutdown()
-            throw error
-        }
+        try await administration.withConnection { connection in try await connection.execute(sql) }
     }
 
     // MARK: Processes

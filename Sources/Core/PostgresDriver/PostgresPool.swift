@@ -7,8 +7,8 @@ import Synchronization
 ///
 /// A passed deadline or a cancelled task cancels the running statement in the server before the caller gets its error.
 package final class PostgresPool: Sendable {
-    /// How long a caller without a nearer deadline waits for a connection.
-    package static let leaseTimeout: TimeAmount = .seconds(5)
+    /// How long a caller without a nearer deadline waits for a connection, by default.
+    package static let leaseTimeout: Duration = .seconds(5)
     /// How long a pool keeps its only connection busy while others wait for one.
     static let turn: TimeAmount = .milliseconds(100)
     /// How many callers may wait.
@@ -51,6 +51,7 @@ package final class PostgresPool: Sendable {
     let budget: PostgresConnectionBudget?
     let logger: Logger
     private let idleTimeout: TimeAmount
+    private let leaseTimeout: TimeAmount
     private let state: Mutex<State>
 
     /// Does no I/O.
@@ -59,6 +60,7 @@ package final class PostgresPool: Sendable {
         maximumConnections: Int = 8,
         idleTimeout: Duration = .seconds(60),
         maximumWaiters: Int = PostgresPool.maximumWaiters,
+        leaseTimeout: Duration = PostgresPool.leaseTimeout,
         budget: PostgresConnectionBudget? = nil,
         eventLoopGroup: any EventLoopGroup,
         logger: Logger
@@ -67,6 +69,7 @@ package final class PostgresPool: Sendable {
         self.eventLoopGroup = eventLoopGroup
         self.budget = budget
         self.logger = logger
+        self.leaseTimeout = .nanoseconds(leaseTimeout.nanoseconds)
         self.idleTimeout = .nanoseconds(idleTimeout.nanoseconds)
         state = Mutex(
             State(machine: PoolStateMachine(maximumConnections: maximumConnections, maximumWaiters: maximumWaiters)))
@@ -103,7 +106,7 @@ package final class PostgresPool: Sendable {
                 return nil
             case .wait(let open):
                 opening = open
-                let limit = NIODeadline.now() + Self.leaseTimeout
+                let limit = NIODeadline.now() + leaseTimeout
                 let isOurs = deadline.map { deadline in deadline > limit } ?? true
                 let timer = eventLoopGroup.any().scheduleTask(deadline: isOurs ? limit : deadline ?? limit) {
                     [weak self] in

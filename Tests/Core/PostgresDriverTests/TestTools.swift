@@ -13,7 +13,8 @@ func testPool(
 ) -> PostgresPool {
     PostgresPool(
         configuration: configuration, maximumConnections: maximumConnections, idleTimeout: idleTimeout,
-        maximumWaiters: maximumWaiters, budget: budget, eventLoopGroup: MultiThreadedEventLoopGroup.singleton,
+        maximumWaiters: maximumWaiters, leaseTimeout: .seconds(60), budget: budget,
+        eventLoopGroup: MultiThreadedEventLoopGroup.singleton,
         logger: testLogger)
 }
 
