@@ -17,13 +17,7 @@ package struct PooledStatements: StatementRunner {
     }
 
     package func run(_ statement: PostgresStatement, _ values: [PostgresValue]) async throws -> PostgresResult {
-        #if MEDCLOUD_TEST_FAULTS
-            if TestFaults.answersBeforeCommit {
-                return try await pool.pipeline(
-                    [(TestFaults.asynchronousCommit, []), (statement, values)], deadline: deadline)[1]
-            }
-        #endif
-        return try await pool.query(statement, values, deadline: deadline)
+        try await pool.query(statement, values, deadline: deadline)
     }
 }
 
