@@ -20,7 +20,7 @@ package struct HealthRecordExchange: Module {
         service = RecordService(
             services: ExchangeServices(
                 definitions: definitions, store: ClinicalStore(),
-                search: SearchEngine(definitions: definitions, cursorKey: cursorKey, now: now), auditLog: AuditLog(),
+                search: SearchEngine(definitions: definitions, cursorKey: cursorKey), auditLog: AuditLog(),
                 historyCursors: HistoryCursor(key: cursorKey),
                 capabilities: CapabilityStatement(definitions: definitions)))
         reader = ResourceHotRead()

@@ -6,7 +6,7 @@ import Testing
 struct SearchCursorTests {
     private let cursors = SearchCursor(key: Array(repeating: 7, count: 32))
     private let position = SearchPosition(
-        keys: ["2024-01-01 00:00:00+00", nil, ""], rid: 41, now: 1_700_000_000_000_000)
+        keys: ["2024-01-01 00:00:00+00", nil, ""], rid: 41)
     private let h1 = TenantID("h1")
     private let h2 = TenantID("h2")
 

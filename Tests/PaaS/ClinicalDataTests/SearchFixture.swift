@@ -23,8 +23,6 @@ struct SearchFixture: Sendable {
     }
 
     static let base = "https://h.example/fhir"
-    /// 2023-11-14T22:13:20Z, what `ap` measures from.
-    static let now: Int64 = 1_700_000_000_000_000
 
     let pool: PostgresPool
     let tenant: TenantID
@@ -38,7 +36,7 @@ struct SearchFixture: Sendable {
                 }
             }
             guard let tenant = TenantID("h1") else { return }
-            let engine = SearchEngine(definitions: .r4, cursorKey: [UInt8](repeating: 1, count: 32)) { Self.now }
+            let engine = SearchEngine(definitions: .r4, cursorKey: [UInt8](repeating: 1, count: 32))
             try await body(SearchFixture(pool: pool, tenant: tenant, engine: engine))
         }
     }

@@ -19,7 +19,7 @@ func plan(
     if path.count == 3, let type = ResourceType.named(path[0]) {
         request.compartment = SearchRequest.Compartment(type: type, id: path[1])
     }
-    let engine = SearchEngine(definitions: .r4, cursorKey: [UInt8](repeating: 1, count: 32)) { 1_700_000_000_000_000 }
+    let engine = SearchEngine(definitions: .r4, cursorKey: [UInt8](repeating: 1, count: 32))
     return try engine.plan(request) { allowed?.contains($0.name) ?? true }
 }
 

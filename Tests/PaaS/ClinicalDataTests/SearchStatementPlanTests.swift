@@ -40,7 +40,7 @@ struct SearchStatementPlanTests {
     }
 
     private func explained(_ url: String, _ fixture: SearchFixture) async throws -> String {
-        let statement = SearchCompiler(plan: try plan(url), now: 0).page(after: nil, limit: 51)
+        let statement = SearchCompiler(plan: try plan(url)).page(after: nil, limit: 51)
         return try await fixture.pool.withConnection { connection in
             let explain = "explain (analyze, costs off, timing off, summary off) "
             let results = try await connection.pipeline([

@@ -8,10 +8,10 @@ struct AuditCompiler {
     private var compiler: SearchCompiler
     private let auditEvent: Int16
 
-    init(plan: SearchPlan, definitions: Definitions, now: Int64) {
+    init(plan: SearchPlan, definitions: Definitions) {
         self.plan = plan
         self.definitions = definitions
-        compiler = SearchCompiler(plan: plan, now: now)
+        compiler = SearchCompiler(plan: plan)
         auditEvent = plan.types.first?.code ?? 0
     }
 

@@ -5,8 +5,6 @@ struct SearchPosition: Sendable, Hashable {
     /// The text of each sort value; nil when the row has none.
     var keys: [String?]
     var rid: Int64
-    /// The time that `ap` was measured from on the first page, µs since 1970.
-    var now: Int64
 }
 
 extension SearchCompiler {

@@ -8,13 +8,10 @@ import PostgresDriver
 /// rows of the page alone.
 struct SearchCompiler {
     let plan: SearchPlan
-    /// µs since 1970; what `ap` measures its margin from.
-    let now: Int64
     var bindings = SearchBindings()
 
-    init(plan: SearchPlan, now: Int64) {
+    init(plan: SearchPlan) {
         self.plan = plan
-        self.now = now
     }
 
     /// How many resources match.

@@ -56,7 +56,6 @@ struct SearchCursor: Sendable {
 
     private static func encode(_ position: SearchPosition) -> [UInt8] {
         var bytes = [format]
-        append(position.now, to: &bytes)
         append(position.rid, to: &bytes)
         for key in position.keys {
             guard let key else {
@@ -76,7 +75,7 @@ struct SearchCursor: Sendable {
             defer { rest = rest.dropFirst(8) }
             return rest.prefix(8).reduce(0) { $0 << 8 | Int64($1) }
         }
-        guard rest.popFirst() == format, let now = number(), let rid = number() else { return nil }
+        guard rest.popFirst() == format, let rid = number() else { return nil }
         var keys: [String?] = []
         while !rest.isEmpty {
             guard let length = number() else { return nil }
@@ -88,7 +87,7 @@ struct SearchCursor: Sendable {
             keys.append(String(decoding: rest.prefix(Int(length)), as: UTF8.self))
             rest = rest.dropFirst(Int(length))
         }
-        return SearchPosition(keys: keys, rid: rid, now: now)
+        return SearchPosition(keys: keys, rid: rid)
     }
 }
 

@@ -9,13 +9,13 @@ extension SearchEngine {
         _ plan: SearchPlan, _ page: SearchPage, on connection: PostgresConnection, baseURL: String
     ) async throws -> [UInt8] {
         func count() async throws -> Int64 {
-            let statement = AuditCompiler(plan: plan, definitions: definitions, now: page.time).count()
+            let statement = AuditCompiler(plan: plan, definitions: definitions).count()
             return try await query(statement, on: connection)[0].int8(0)
         }
         var answer = page
         if plan.countsOnly { return page.count(try await count(), baseURL: baseURL) }
 
-        let statement = AuditCompiler(plan: plan, definitions: definitions, now: page.time)
+        let statement = AuditCompiler(plan: plan, definitions: definitions)
             .page(after: page.position, limit: plan.count + 1)
         let result = try await query(statement, on: connection)
         let rows = try result.prefix(plan.count).map { row throws(PostgresError) in try AuditRow(row) }

@@ -9,16 +9,11 @@ package import PostgresDriver
 package struct SearchEngine: Sendable {
     package let definitions: Definitions
     private let cursors: SearchCursor
-    /// µs since 1970, for the `ap` prefix.
-    private let now: @Sendable () -> Int64
 
-    /// - Parameters:
-    ///   - cursorKey: Signs cursors; at least 32 bytes, the same at every worker.
-    ///   - now: µs since 1970.
-    package init(definitions: Definitions, cursorKey: [UInt8], now: @escaping @Sendable () -> Int64) {
+    /// - Parameter cursorKey: Signs cursors; at least 32 bytes, the same at every worker.
+    package init(definitions: Definitions, cursorKey: [UInt8]) {
         self.definitions = definitions
         cursors = SearchCursor(key: cursorKey)
-        self.now = now
     }
 
     /// Understands a request.
@@ -43,13 +38,13 @@ package struct SearchEngine: Sendable {
     package func run(
         _ plan: SearchPlan, on connection: PostgresConnection, tenant: TenantID, baseURL: String
     ) async throws -> [UInt8] {
-        var page = try SearchPage(plan, cursors: cursors, tenant: tenant, baseURL: baseURL, now: now())
+        var page = try SearchPage(plan, cursors: cursors, tenant: tenant, baseURL: baseURL)
         guard !plan.isAudit else { return try await runAudit(plan, page, on: connection, baseURL: baseURL) }
         if plan.countsOnly {
-            return page.count(try await count(plan, page.time, on: connection), baseURL: baseURL)
+            return page.count(try await count(plan, on: connection), baseURL: baseURL)
         }
 
-        let statement = SearchCompiler(plan: plan, now: page.time).page(after: page.position, limit: plan.count + 1)
+        let statement = SearchCompiler(plan: plan).page(after: page.position, limit: plan.count + 1)
         let result = try await query(statement, on: connection)
         let rows = try result.prefix(plan.count).map { row throws(PostgresError) in try Self.row(row) }
         if result.count > plan.count, let last = rows.last {
@@ -57,7 +52,7 @@ package struct SearchEngine: Sendable {
         }
         var total: Int64?
         if plan.total == .counted {
-            total = try await count(plan, page.time, on: connection)
+            total = try await count(plan, on: connection)
         } else if plan.total == .whenKnown, page.position == nil, result.count <= plan.count {
             total = Int64(rows.count)
         }
@@ -77,7 +72,7 @@ package struct SearchEngine: Sendable {
     package func matches(_ plan: SearchPlan, on connection: PostgresConnection, limit: Int) async throws -> [(
         rid: Int64, id: String, version: Int32
     )] {
-        let statement = SearchCompiler(plan: plan, now: now()).matches(limit: limit)
+        let statement = SearchCompiler(plan: plan).matches(limit: limit)
         let result = try await connection.query(PostgresStatement(statement.sql), statement.values)
         return try result.map { row in (try row.int8(0), try row.string(1), try row.int4(2)) }
     }
@@ -87,8 +82,8 @@ package struct SearchEngine: Sendable {
 
     // MARK: Parts
 
-    private func count(_ plan: SearchPlan, _ time: Int64, on connection: PostgresConnection) async throws -> Int64 {
-        let result = try await query(SearchCompiler(plan: plan, now: time).count(), on: connection)
+    private func count(_ plan: SearchPlan, on connection: PostgresConnection) async throws -> Int64 {
+        let result = try await query(SearchCompiler(plan: plan).count(), on: connection)
         return try result[0].int8(0)
     }
 
@@ -105,7 +100,7 @@ package struct SearchEngine: Sendable {
             guard rounds < SearchRules.maximumRounds else { return (included, false) }
             rounds += 1
             let room = SearchRules.maximumIncluded - included.count
-            let statement = SearchCompiler(plan: plan, now: 0)
+            let statement = SearchCompiler(plan: plan)
                 .included(by: start, includes, besides: present, limit: room + 1)
             let result = try await query(statement, on: connection)
             let found = try result.prefix(room).map { row throws(PostgresError) in try Self.row(row) }

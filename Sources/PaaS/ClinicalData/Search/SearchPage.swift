@@ -5,8 +5,6 @@ import PostgresDriver
 struct SearchPage: Sendable {
     /// Where the page begins; nil for the first.
     let position: SearchPosition?
-    /// What `ap` measures from, µs since 1970: the time of the first page.
-    let time: Int64
     private(set) var links: [(relation: String, url: String)]
     private(set) var warnings: [(severity: String, code: String, diagnostics: String)]
     private let cursors: SearchCursor
@@ -15,7 +13,7 @@ struct SearchPage: Sendable {
 
     /// - Throws: `SearchError` for a cursor that is not ours.
     init(
-        _ plan: SearchPlan, cursors: SearchCursor, tenant: TenantID, baseURL: String, now: Int64
+        _ plan: SearchPlan, cursors: SearchCursor, tenant: TenantID, baseURL: String
     ) throws(SearchError) {
         self.cursors = cursors
         self.tenant = tenant
@@ -25,7 +23,6 @@ struct SearchPage: Sendable {
         } else {
             position = nil
         }
-        time = position?.now ?? now
         url = baseURL + (plan.path.isEmpty ? "" : "/" + plan.path)
         links = [(relation: "self", url: Self.url(url, plan.query, cursor: plan.cursor))]
         warnings = plan.warnings.map { ("warning", $0.code.issueType, "Ignored: " + $0.diagnostics) }
@@ -36,7 +33,7 @@ struct SearchPage: Sendable {
         var keys: [String?] = []
         for index in plan.sort.indices { keys.append(try row.optionalString(firstKey + index)) }
         let cursor = cursors.text(
-            SearchPosition(keys: keys, rid: rid, now: time), tenant: tenant, query: plan.path + "?" + plan.query)
+            SearchPosition(keys: keys, rid: rid), tenant: tenant, query: plan.path + "?" + plan.query)
         links.append((relation: "next", url: Self.url(url, plan.query, cursor: cursor)))
     }
 
