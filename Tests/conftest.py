@@ -5,23 +5,12 @@ from __future__ import annotations
 import itertools
 import shutil
 import subprocess
-import sys
-
 import pytest
 
 from blackbox.region import Region, Tenant
 
-sys.set_int_max_str_digits(0)
-
-
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="the long form of the suites that have one")
-
-
-@pytest.hookimpl(hookwrapper=True)
-def pytest_runtest_makereport(item, call):
-    report = (yield).get_result()
-    setattr(item, f"report_{report.when}", report)
 
 
 @pytest.fixture(scope="session")

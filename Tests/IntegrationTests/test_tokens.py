@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+import hashlib
+import hmac
 import json
 import os
 import signal
@@ -41,9 +43,6 @@ def public_pem(client: Client) -> bytes:
 
 def hmac_signed(secret: bytes, header: dict, claims: dict, algorithm: str) -> str:
     """A token signed with HMAC, which PyJWT refuses to do with a public key."""
-    import hashlib
-    import hmac
-
     message = f"{encoded(header)}.{encoded(claims)}"
     digest = hmac.new(secret, message.encode(), getattr(hashlib, "sha" + algorithm[2:])).digest()
     return f"{message}.{encoded(digest)}"
