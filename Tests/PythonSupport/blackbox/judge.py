@@ -8,7 +8,6 @@ from __future__ import annotations
 import datetime
 import functools
 import re
-import time
 import unicodedata
 from decimal import Decimal
 
@@ -205,15 +204,11 @@ def compare_interval(prefix: str, have: tuple, want: tuple) -> bool:
     low, high = have
     start, end = want
     inside = start <= low and high <= end
-    # "the recommended value for the approximation is 10% of the stated value (or for a date, 10% of the gap between now and
-    # the date)"
-    now = time.time()
-    margin = max(0.0, now - end, start - now) / 10
     above, below = high > end, low < start
     return {
         "": inside, "eq": inside, "ne": not inside, "gt": above, "lt": below,
         "ge": above or inside, "le": below or inside, "sa": low >= end, "eb": high <= start,
-        "ap": low < end + margin and start - margin < high,
+        "ap": low < end and start < high,
     }[prefix]
 
 
