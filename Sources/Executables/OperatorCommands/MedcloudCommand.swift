@@ -1,4 +1,5 @@
 package import ArgumentParser
+import CloudModel
 
 /// The root of the command line.
 package struct MedcloudCommand: AsyncParsableCommand {
@@ -9,7 +10,7 @@ package struct MedcloudCommand: AsyncParsableCommand {
             Data goes to standard output, everything else to standard error. Exit codes: 0 done, 1 failed, \
             3 not found, 4 refused, 5 the region does not answer, 6 not authorized, 64 bad arguments.
             """,
-        version: MedcloudVersion.text,
+        version: Release.version,
         subcommands: [
             UpCommand.self, DownCommand.self, StatusCommand.self, LogsCommand.self, DoctorCommand.self,
             TenantCommand.self, ClientCommand.self, TokenCommand.self, LoadCommand.self, BackupCommand.self,

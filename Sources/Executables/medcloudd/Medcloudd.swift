@@ -19,6 +19,10 @@ import UnixSignals
 struct Medcloudd {
     static func main() async {
         signal(SIGPIPE, SIG_IGN)
+        if CommandLine.arguments.dropFirst().first == "--version" {
+            print("medcloudd \(Release.version)\(Release.isTestBuild ? " with test faults" : "")")
+            return
+        }
         do {
             let configuration = try WorkerConfiguration(
                 arguments: Array(CommandLine.arguments.dropFirst()), environment: environment,

@@ -1,4 +1,5 @@
 package import AsyncHTTPClient
+import CloudModel
 import Foundation
 package import NIOCore
 import NIOHTTP1
@@ -67,7 +68,7 @@ package struct RegionConnection: Sendable {
         var message = HTTPClientRequest(url: request.url)
         message.method = .init(rawValue: request.method)
         for (name, value) in request.headers { message.headers.add(name: name, value: value) }
-        message.headers.add(name: "user-agent", value: "medcloud/\(MedcloudVersion.text)")
+        message.headers.add(name: "user-agent", value: "medcloud/\(Release.version)")
         if let body = request.body { message.body = .bytes(body) }
         do {
             let response = try await client.execute(message, timeout: request.timeout)

@@ -10,7 +10,7 @@ struct VersionCommand: ParsableCommand {
 
     func run() throws {
         let value = JSONValue.object([
-            "version": .string(MedcloudVersion.text),
+            "version": .string(Release.version),
             "stateFormat": .integer(Int64(RegionState.formatVersion)),
         ])
         let renderer = Renderer(

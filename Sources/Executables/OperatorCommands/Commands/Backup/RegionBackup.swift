@@ -48,7 +48,7 @@ struct RegionBackup: Sendable {
             }
             let manifest = BackupManifest(
                 format: BackupManifest.currentFormat, id: id, createdAt: Self.rfc3339(now),
-                version: MedcloudVersion.text, stateFormat: RegionState.formatVersion,
+                version: Release.version, stateFormat: RegionState.formatVersion,
                 postgresVersion: installation.majorVersion, clusters: RegionState.clusters, tenants: before,
                 files: try checksums(of: unfinished), bytes: Self.size(of: unfinished))
             let encoder = JSONEncoder()

@@ -107,7 +107,7 @@ struct RegionLaunch: Sendable {
             return worker
         }
         let file = RegionFile(
-            phase: .starting, supervisor: getpid(), version: MedcloudVersion.text, host: socket.host,
+            phase: .starting, supervisor: getpid(), version: Release.version, host: socket.host,
             port: socket.port, baseURL: baseURL, startedAt: Int64(time(nil)), readyAfter: nil, processes: [])
         return Supervisor.Plan(
             state: state, bootstrap: bootstrap, controller: controller, workers: workers, file: file)
