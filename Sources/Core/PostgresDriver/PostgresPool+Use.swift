@@ -36,22 +36,12 @@ extension PostgresPool {
         let begin = PostgresStatement(
             "begin isolation level \(isolation.rawValue) read \(readOnly ? "only" : "write")")
         let connection = PostgresConnection(session: session, deadline: deadline, begin: begin)
-        var isLent = true
         defer {
-            if isLent {
-                connection.invalidate()
-                release(session)
-            }
+            connection.invalidate()
+            release(session)
         }
         do {
             let value = try await body(connection)
-            #if DEBUG
-                if TestFaults.answersBeforeCommit, !readOnly {
-                    isLent = false
-                    commitLate(connection, session)
-                    return value
-                }
-            #endif
             try await connection.commit()
             return value
         } catch {

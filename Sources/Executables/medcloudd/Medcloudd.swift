@@ -20,7 +20,7 @@ struct Medcloudd {
     static func main() async {
         signal(SIGPIPE, SIG_IGN)
         if CommandLine.arguments.dropFirst().first == "--version" {
-            print("medcloudd \(Release.version)\(Release.isTestBuild ? " with test faults" : "")")
+            print("medcloudd \(Release.version)")
             return
         }
         do {
