@@ -65,7 +65,10 @@ create table fhir.token (
     system text collate "C" not null,
     code   text collate "C" not null
 );
-create index token_code on fhir.token (param, code, system, rid);
+-- rid before system: a page of one code comes in the default order whatever its system is.
+create index token_code on fhir.token (param, code, rid, system);
+-- A code that is common under one parameter says nothing of another's.
+create statistics fhir.token_param_code (mcv, ndistinct) on param, code from fhir.token;
 create index token_resource on fhir.token (rid, param);
 
 create table fhir.string (
