@@ -23,7 +23,6 @@ let package = Package(
         .package(url: "https://github.com/hummingbird-project/hummingbird", exact: "2.28.1"),
         .package(url: "https://github.com/swift-server/async-http-client", exact: "1.37.0"),
         .package(url: "https://github.com/swift-server/swift-service-lifecycle", exact: "2.13.0"),
-        .package(url: "https://github.com/vapor/jwt-kit", exact: "5.7.1"),
     ],
     targets: [
         // MARK: System — module maps and shims, nothing else
@@ -293,7 +292,8 @@ let package = Package(
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
             ],
-            path: "Tests/PaaS/ClinicalDataTests"),
+            path: "Tests/PaaS/ClinicalDataTests",
+            exclude: ["Fixtures"]),
         .testTarget(
             name: "ApplicationRegistryTests",
             dependencies: [
