@@ -3,33 +3,26 @@
 import json
 import os
 import pathlib
+import re
 import statistics
 import tempfile
 
-PATIENTS = 2000
-
-
-def patient(identifier: str, family: str) -> dict:
-    return {
-        "resourceType": "Patient", "id": identifier, "active": True,
-        "identifier": [{"system": "urn:oid:1.2.36.146.595.217.0.1", "value": identifier}],
-        "name": [{"use": "official", "family": family, "given": ["Peter", "James"]}],
-        "telecom": [{"system": "phone", "value": "(03) 5555 6473", "use": "work"}],
-        "gender": "male", "birthDate": "1974-12-25",
-        "address": [{"line": ["534 Erewhon St"], "city": "PleasantVille", "state": "Vic", "postalCode": "3999"}],
-        "contact": [{"name": {"family": "du Marché"}, "gender": "female"}],
-        "text": {"status": "generated", "div": "<div xmlns=\"http://www.w3.org/1999/xhtml\">" + "x" * 700 + "</div>"},
-    }
+import patients
 
 
 def literal(value) -> str:
     if value is None:
         return "null"
-    return "'" + str(value).replace("'", "''") + "'"
+    # A colon before a letter or digit would be a pgbench variable.
+    return "'" + re.sub(r":(?=\w)", ": ", str(value)).replace("'", "''") + "'"
 
 
 def array(values, kind: str) -> str:
     return "array[" + ",".join(literal(value) for value in values) + f"]::{kind}[]"
+
+
+# A time without colons, which Postgres reads back.
+BASIC = "to_char(%s at time zone 'UTC', 'YYYYMMDD\"T\"HH24MISS\"Z\"')"
 
 
 def rows(region, database: str, table: str, columns: str, rid: str) -> list[list]:
@@ -47,7 +40,7 @@ def script(region, database: str) -> str:
     tables = [
         ("token", "param, system, code", ["int4", "text", "text"]),
         ("string", "param, folded, value", ["int4", "text", "text"]),
-        ("date", "param, low, high", ["int4", "timestamptz", "timestamptz"]),
+        ("date", f"param, {BASIC % 'low'}, {BASIC % 'high'}", ["int4", "timestamptz", "timestamptz"]),
         ("reference", "param, target_type, target_id", ["int4", "int2", "text"]),
         ("quantity", "param, low, high, system, code, unit", ["int4", "numeric", "numeric", "text", "text", "text"]),
         ("uri", "param, value", ["int4", "text"]),
@@ -63,29 +56,25 @@ def script(region, database: str) -> str:
         for position, kind in enumerate(kinds):
             arguments.append(array([row[position] for row in found], kind))
     arguments += ["'h1-system'", "null", "null", "'0123456789abcdef'", "'127.0.0.1'", "'token'"]
-    # A colon before a letter is a pgbench variable: none may remain in the literals.
-    call = ", ".join(arguments).replace("urn:oid:", "urn.oid.").replace("http://", "http//")
+    call = ", ".join(arguments)
     return (
-        f"\\set n random(1, {PATIENTS})\n\\set m :n\n\\set h random(1, 1000000000)\n"
+        f"\\set n random(1, {patients.COUNT})\n\\set m :n\n\\set h random(1, 1000000000)\n"
         f"select * from fhir.write({call});\n")
 
 
 def run(region, wrk, figure, note, rounds: int, seconds: int):
     token = region.token("h1")
-    bundle = {"resourceType": "Bundle", "type": "transaction", "entry": [
-        {"request": {"method": "PUT", "url": f"Patient/b{number}"}, "resource": patient(f"b{number}", "Chalmers")}
-        for number in range(1, PATIENTS + 1)]}
-    region.fhir("h1", "/", token, "POST", json.dumps(bundle).encode())
+    patients.load(region)
     database = region.tenant_database()
     path = pathlib.Path(tempfile.mkstemp(suffix=".sql")[1])
     path.write_text(script(region, database))
     os.chmod(path, 0o644)
-    head, tail = json.dumps(patient("ID", "FAMILY"), ensure_ascii=False).split("FAMILY")
+    head, tail = json.dumps(patients.patient("ID", "FAMILY"), ensure_ascii=False).split("FAMILY")
     lua = (
         f"local head = [==[{head}]==]\nlocal tail = [==[{tail}]==]\n"
         "init = function(args) math.randomseed(os.time()) end\n"
         "request = function()\n"
-        f"  local id = 'b' .. math.random({PATIENTS})\n"
+        f"  local id = 'b' .. math.random({patients.COUNT})\n"
         "  local body = head:gsub('ID', id) .. 'F' .. math.random(1000000) .. tail\n"
         f"  return wrk.format('PUT', '/t/h1/fhir/Patient/' .. id, {{['Authorization'] = 'Bearer {token}', "
         "['Content-Type'] = 'application/fhir+json'}, body)\nend\n")
