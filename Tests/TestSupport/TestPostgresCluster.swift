@@ -72,19 +72,32 @@ package final class TestPostgresCluster: Sendable {
     }
 
     /// Starts the server and blocks until it takes connections.
+    ///
+    /// After a kill the old children may still hold the shared memory, and a new server then refuses to start: it is
+    /// tried again until they are gone.
     package func start() throws {
-        let process = try TestPostgresProcess(
-            Self.asPostgres(
-                options: ["--pdeathsig", "QUIT"], running: [Self.binary("postgres"), "-D", directory + "/data"]),
-            output: directory + "/log")
-        server.withLock { server in server = process }
         let deadline = Date(timeIntervalSinceNow: 60)
+        let patience = Date(timeIntervalSinceNow: 10)
+        var process = try spawn()
         while !isReady {
+            if !process.isRunning, Date() < patience {
+                usleep(20_000)
+                process = try spawn()
+            }
             guard process.isRunning, Date() < deadline else {
                 throw TestPostgresError(message: "the test cluster did not start: \(Self.tail(directory + "/log"))")
             }
             usleep(5_000)
         }
+    }
+
+    private func spawn() throws -> TestPostgresProcess {
+        let process = try TestPostgresProcess(
+            Self.asPostgres(
+                options: ["--pdeathsig", "QUIT"], running: [Self.binary("postgres"), "-D", directory + "/data"]),
+            output: directory + "/log")
+        server.withLock { server in server = process }
+        return process
     }
 
     /// Kills the postmaster and waits for its end; its children follow it by themselves.
