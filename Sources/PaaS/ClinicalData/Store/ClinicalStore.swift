@@ -16,13 +16,16 @@ package struct ClinicalStore: Sendable {
         _ operations: [WriteOperation], audit: AuditContext, on runner: some StatementRunner
     ) async throws -> [WriteOutcome] {
         guard !operations.isEmpty else { return [] }
-        let result: PostgresResult
+        let values = WriteParameters(operations).values(audit)
         do {
-            result = try await runner.run(WriteParameters.statement, WriteParameters(operations).values(audit))
+            return try Self.outcomes(try await runner.run(WriteParameters.statement, values))
         } catch let error as PostgresError {
             throw StoreError(error) ?? error
         }
-        return try result.map { row in
+    }
+
+    private static func outcomes(_ result: PostgresResult) throws -> [WriteOutcome] {
+        try result.map { row in
             guard let effect = WriteOutcome.Effect(rawValue: try row.int2(0)) else {
                 throw PostgresError(.decoding, "unknown outcome of fhir.write")
             }
