@@ -23,7 +23,13 @@ struct StatusCommand: AsyncParsableCommand {
             isReady = try await RegionConnection.with { connection in
                 let request = RegionConnection.Request(
                     method: "GET", url: file.baseURL + "/readyz", timeout: .seconds(3))
-                return (try? await connection.send(request))?.status == 200
+                // A worker that is just being replaced, or a busy machine, is no region that does not answer.
+                let deadline = ContinuousClock.now + .seconds(3)
+                repeat {
+                    if (try? await connection.send(request))?.status == 200 { return true }
+                    try await Task.sleep(for: .milliseconds(100))
+                } while ContinuousClock.now < deadline
+                return false
             }
         }
         let phase = runs ? (file.phase == .ready && !isReady ? "not answering" : file.phase.rawValue) : "stopped"
