@@ -303,7 +303,7 @@ def test_restore_from_history(h1):
 
 
 def test_xml_is_not_acceptable(h1):
-    """JSON only for now."""
+    """XML is neither answered nor taken; JSON is."""
     url = f"Patient/{h1.fhir.create(patient())['id']}"
     assert h1.fhir.get(url, Accept="application/fhir+xml").status == 406
     assert h1.fhir.get(f"{url}?_format=xml").status == 406
