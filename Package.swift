@@ -33,6 +33,10 @@ let package = Package(
         /// Linux calls that Swift does not import: epoll, eventfd, prctl.
         .target(name: "CLinux", path: "Sources/System/CLinux"),
 
+        /// libvirt, the virtualization library.
+        .systemLibrary(
+            name: "CLibvirt", path: "Sources/System/CLibvirt", pkgConfig: "libvirt", providers: [.apt(["libvirt-dev"])]),
+
         // MARK: Core — what every layer speaks
 
         /// Identifiers, the tenant boundary and where a region keeps its state.
@@ -84,6 +88,46 @@ let package = Package(
                 .product(name: "Logging", package: "swift-log"),
             ],
             path: "Sources/Core/CloudTelemetry"),
+
+        /// Operations as rows with leases, and the leadership of the controller.
+        .target(
+            name: "Coordination",
+            dependencies: [
+                "CloudModel", "PostgresDriver", "SchemaMigration", "StrictJSON",
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"),
+            ],
+            path: "Sources/Core/Coordination"),
+        /// What a tenant's manifest says: values, rules and the difference between two of them.
+        .target(
+            name: "TenantManifest",
+            dependencies: [
+                "CloudModel", "StrictJSON",
+                .product(name: "Crypto", package: "swift-crypto"),
+            ],
+            path: "Sources/Core/TenantManifest"),
+
+        // MARK: IaaS — virtual machines, networks, storage
+
+        /// Values of virtual machines and the protocol of a hypervisor; knows no hypervisor.
+        .target(name: "Virtualization", path: "Sources/IaaS/Virtualization"),
+        /// The libvirt driver; the only importer of CLibvirt.
+        .target(
+            name: "LibvirtVirtualization",
+            dependencies: [
+                "CLibvirt", "CLinux", "Virtualization",
+                .product(name: "Logging", package: "swift-log"),
+            ],
+            path: "Sources/IaaS/LibvirtVirtualization"),
+        /// Instances, networks and quotas of tenants: the ledger in the control database and the work on a hypervisor.
+        .target(
+            name: "ResourcePools",
+            dependencies: [
+                "CloudModel", "Coordination", "PostgresDriver", "SchemaMigration", "StrictJSON", "Virtualization",
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"),
+            ],
+            path: "Sources/IaaS/ResourcePools"),
 
         // MARK: DaaS — databases per tenant
 
@@ -152,6 +196,27 @@ let package = Package(
                 .embedInCode("Migrations/V0003__create_idempotency.sql"),
             ]),
 
+        /// The outbox: what leaves a tenant's database, ordered, at least once, under a lease.
+        .target(
+            name: "EventBus",
+            dependencies: [
+                "ClinicalData", "CloudModel", "PostgresDriver", "SchemaMigration", "TenantRegistry",
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+            ],
+            path: "Sources/PaaS/EventBus"),
+        /// What belongs to no single tenant: patient index, record locator, consents and sharing decisions.
+        .target(
+            name: "RegionalRecord",
+            dependencies: [
+                "ClinicalData", "CloudIdentity", "CloudModel", "EventBus", "PostgresDriver", "SchemaMigration",
+                "StrictJSON", "TenantRegistry",
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"),
+            ],
+            path: "Sources/PaaS/RegionalRecord"),
+
         // MARK: SaaS — one module each
 
         /// FHIR R4 over a tenant's records.
@@ -166,6 +231,18 @@ let package = Package(
                 .product(name: "NIOCore", package: "swift-nio"),
             ],
             path: "Sources/SaaS/HealthRecordExchange"),
+
+        /// The region's FHIR view over the records of its institutions, consent enforced.
+        .target(
+            name: "RecordSharing",
+            dependencies: [
+                "ClinicalData", "CloudHTTP", "CloudIdentity", "CloudModel", "ModuleKit", "PostgresDriver",
+                "RegionalRecord", "StrictJSON", "TenantRegistry",
+                .product(name: "HTTPTypes", package: "swift-http-types"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"),
+            ],
+            path: "Sources/SaaS/RecordSharing"),
 
         // MARK: Gateway
 

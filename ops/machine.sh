@@ -53,7 +53,7 @@ need_packages() {
 
 # What building and running the platform needs.
 need_platform() {
-    need_packages postgresql-15 libpq-dev pkg-config util-linux curl tzdata
+    need_packages postgresql-15 libpq-dev libvirt-dev pkg-config util-linux curl tzdata
     if [ "$(id -u)" -eq 0 ] && ! id medcloud >/dev/null 2>&1; then
         say "making the system user medcloud"
         useradd --system --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin medcloud

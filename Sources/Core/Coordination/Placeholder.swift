@@ -1,0 +1,1 @@
+// Placeholder of the target Coordination until its first file lands.

@@ -1,0 +1,1 @@
+// Placeholder of the target TenantManifest until its first file lands.

@@ -1,0 +1,1 @@
+// Placeholder of the target LibvirtVirtualization until its first file lands.

@@ -1,0 +1,1 @@
+// Placeholder of the target ResourcePools until its first file lands.

@@ -1,0 +1,1 @@
+// Placeholder of the target EventBus until its first file lands.

@@ -1,0 +1,1 @@
+// Placeholder of the target RegionalRecord until its first file lands.

@@ -1,0 +1,1 @@
+// Placeholder of the target RecordSharing until its first file lands.
