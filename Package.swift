@@ -194,6 +194,7 @@ let package = Package(
             resources: [
                 .embedInCode("Migrations/V0002__create_client.sql"),
                 .embedInCode("Migrations/V0003__create_idempotency.sql"),
+                .embedInCode("Migrations/V0004__region_client.sql"),
             ]),
 
         /// The outbox: what leaves a tenant's database, ordered, at least once, under a lease.

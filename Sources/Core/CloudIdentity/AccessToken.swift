@@ -12,12 +12,13 @@ package struct AccessToken: Sendable, Hashable {
 
     /// A new token for a client: random `jti`, valid from `now` for ``lifetime`` seconds.
     package init(
-        kind: Principal.Kind, clientID: String, tenant: TenantID?, scopes: ScopeSet, practitioner: String?,
-        purposeOfUse: String?, now: Int64
+        kind: Principal.Kind, clientID: String, tenant: TenantID?, institution: TenantID? = nil, scopes: ScopeSet,
+        practitioner: String?, purposeOfUse: String?, now: Int64
     ) {
         principal = Principal(
-            kind: kind, clientID: clientID, tenant: tenant, practitioner: practitioner, purposeOfUse: purposeOfUse,
-            scopes: scopes, tokenID: RandomText.make(bytes: 16), expiresAt: now + Self.lifetime)
+            kind: kind, clientID: clientID, tenant: tenant, institution: institution, practitioner: practitioner,
+            purposeOfUse: purposeOfUse, scopes: scopes, tokenID: RandomText.make(bytes: 16),
+            expiresAt: now + Self.lifetime)
         issuedAt = now
     }
 
@@ -30,6 +31,7 @@ package struct AccessToken: Sendable, Hashable {
             $0.member("aud", endpoints.fhirBase(principal.tenant))
             $0.member("client_id", principal.clientID)
             $0.member("client_kind", principal.kind.rawValue)
+            $0.member("institution", principal.institution?.rawValue)
             $0.member("scope", principal.scopes.text)
             $0.member("iat", issuedAt)
             $0.member("exp", principal.expiresAt)
@@ -74,13 +76,23 @@ package struct AccessToken: Sendable, Hashable {
         guard kind != .operator || tenant == nil else {
             throw IdentityError(.claim, "a tenant has no operator")
         }
+        let institution = try Self.institution(of: token, tenant: tenant)
         let clientID = try token.requiredText("client_id")
         guard try token.requiredText("sub") == clientID else { throw IdentityError(.claim, "sub is not the client") }
         principal = Principal(
-            kind: kind, clientID: clientID, tenant: tenant, practitioner: token.claims["subject_id"]?.string,
-            purposeOfUse: token.claims["purpose_of_use"]?.string,
+            kind: kind, clientID: clientID, tenant: tenant, institution: institution,
+            practitioner: token.claims["subject_id"]?.string, purposeOfUse: token.claims["purpose_of_use"]?.string,
             scopes: try ScopeSet(parsing: try token.requiredText("scope", limit: 4096)),
             tokenID: try token.requiredText("jti"), expiresAt: expiry)
         self.issuedAt = issuedAt
+    }
+
+    /// Only the region's tokens name an institution.
+    private static func institution(of token: CompactToken, tenant: TenantID?) throws(IdentityError) -> TenantID? {
+        guard let claim = token.claims["institution"] else { return nil }
+        guard tenant == nil, let institution = claim.string.flatMap({ TenantID($0) }) else {
+            throw IdentityError(.claim, "institution is not for this token")
+        }
+        return institution
     }
 }

@@ -16,6 +16,8 @@ package struct Principal: Sendable, Hashable {
     package let clientID: String
     /// Nil is the region.
     package let tenant: TenantID?
+    /// Of a client of the region: the tenant that it acts for in the view across institutions. Nil for everyone else.
+    package let institution: TenantID?
     /// The practitioner on whose behalf a system client says to act (claim `subject_id`); audited, not verified by us.
     package let practitioner: String?
     /// Code of the HL7 v3 value set PurposeOfUse, such as `TREAT`; audited.
@@ -27,12 +29,13 @@ package struct Principal: Sendable, Hashable {
     package let expiresAt: Int64
 
     package init(
-        kind: Kind, clientID: String, tenant: TenantID?, practitioner: String? = nil, purposeOfUse: String? = nil,
-        scopes: ScopeSet, tokenID: String, expiresAt: Int64
+        kind: Kind, clientID: String, tenant: TenantID?, institution: TenantID? = nil, practitioner: String? = nil,
+        purposeOfUse: String? = nil, scopes: ScopeSet, tokenID: String, expiresAt: Int64
     ) {
         self.kind = kind
         self.clientID = clientID
         self.tenant = tenant
+        self.institution = institution
         self.practitioner = practitioner
         self.purposeOfUse = purposeOfUse
         self.scopes = scopes

@@ -16,7 +16,7 @@ package struct Revocation: Sendable, Hashable {
         case token(String)
         /// Every token of a client issued until then.
         case client(String)
-        /// Every token of the tenant issued until then.
+        /// Every token of the tenant issued until then, and those of the region's clients that act for it.
         case realm
     }
 
@@ -179,6 +179,7 @@ struct RevocationSet {
 
     func concerns(_ principal: Principal, issuedAt: Int64) -> Bool {
         if let cut = realms[principal.tenant], issuedAt <= cut.at { return true }
+        if let institution = principal.institution, let cut = realms[institution], issuedAt <= cut.at { return true }
         if let cut = clients[ClientKey(tenant: principal.tenant, clientID: principal.clientID)], issuedAt <= cut.at {
             return true
         }

@@ -93,6 +93,9 @@ struct Medcloudd {
                 + TenantRoutes(
                     administration: administration, ledger: IdempotencyLedger(control: control), limits: limits
                 ).routes
+                + RegionClientRoutes(
+                    administration: administration, ledger: IdempotencyLedger(control: control), limits: limits
+                ).routes
                 + HealthRoutes(checks: checks, registry: registry).routes
                 + DescriptionRoutes(try OpenAPIDescription(baseURL: endpoints.baseURL)).routes,
             modules: modules, tokens: verifier, tenants: databases,

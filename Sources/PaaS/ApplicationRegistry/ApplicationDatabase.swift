@@ -16,7 +16,7 @@ package struct ApplicationDatabase: Sendable {
 
     private static let clientsStatement = PostgresStatement(
         """
-        select id, name, kind, keys, key_set_url, scopes, origins, disabled, created_at
+        select id, name, kind, keys, key_set_url, scopes, origins, disabled, created_at, institution
         from control.clients($1, $2, $3)
         """)
 
@@ -42,7 +42,7 @@ package struct ApplicationDatabase: Sendable {
     }
 
     private static let createStatement = PostgresStatement(
-        "select control.create_client($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)")
+        "select control.create_client($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)")
 
     func createClient(
         _ new: NewClient, in tenant: TenantID?, acting: TenantID?, actor: String
@@ -53,6 +53,7 @@ package struct ApplicationDatabase: Sendable {
                 .text(ControlDatabase.realm(acting)), .text(actor), .text(ControlDatabase.realm(tenant)),
                 .text(new.id), .text(new.name), .text(new.kind.rawValue), .text(new.keys.json),
                 new.keySetURL.map { .text($0) } ?? .null, .text(new.scopes.text), .textArray(new.origins),
+                new.institution.map { .text($0.rawValue) } ?? .null,
             ])
     }
 
@@ -174,7 +175,8 @@ extension ClientRecord {
                 throw TenantRegistryError(.failed, "the control database is of a newer version")
             }
             self.init(
-                id: try row.string(0), tenant: tenant, name: try row.string(1), kind: kind,
+                id: try row.string(0), tenant: tenant,
+                institution: try row.optionalString(9).flatMap { TenantID($0) }, name: try row.string(1), kind: kind,
                 keys: try JSONWebKeySet(json: try row.string(3)), keySetURL: try row.optionalString(4),
                 scopes: try ScopeSet(parsing: try row.string(5)),
                 origins: try row.textArray(6).compactMap(\.self), isDisabled: try row.bool(7),

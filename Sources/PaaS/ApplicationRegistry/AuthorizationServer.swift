@@ -44,7 +44,7 @@ package final class AuthorizationServer: Sendable {
             let scopes = try requestedScopes(form["scope"], of: client)
             try await use(assertion, tenant)
             let token = AccessToken(
-                kind: client.kind, clientID: client.id, tenant: tenant, scopes: scopes,
+                kind: client.kind, clientID: client.id, tenant: tenant, institution: client.institution, scopes: scopes,
                 practitioner: assertion.practitioner, purposeOfUse: assertion.purposeOfUse, now: now)
             let signed: String
             let key = try await signingKey(tenant)
@@ -109,6 +109,7 @@ package final class AuthorizationServer: Sendable {
                 $0.member("aud", endpoints.fhirBase(tenant))
                 $0.member("iss", endpoints.issuer(tenant))
                 $0.member("jti", principal.tokenID)
+                $0.member("institution", principal.institution?.rawValue)
                 $0.member("subject_id", principal.practitioner)
                 $0.member("purpose_of_use", principal.purposeOfUse)
             }

@@ -9,6 +9,8 @@ package struct ClientRecord: Sendable {
     package let id: String
     /// Nil is the region.
     package let tenant: TenantID?
+    /// Of a client of the region: the tenant that it acts for.
+    package let institution: TenantID?
     package let name: String
     package let kind: Principal.Kind
     package let keys: JSONWebKeySet
@@ -25,7 +27,8 @@ package struct ClientRecord: Sendable {
     /// What the platform API answers: ``ClientDescription``.
     package func description(endpoints: IdentityEndpoints) -> ClientDescription {
         ClientDescription(
-            id: id, tenant: tenant?.rawValue, name: name, kind: kind.rawValue, scope: scopes.text,
+            id: id, tenant: tenant?.rawValue, institution: institution?.rawValue, name: name, kind: kind.rawValue,
+            scope: scopes.text,
             keyIDs: keys.keys.map(\.keyID), origins: origins, isDisabled: isDisabled, createdAt: createdAt,
             tokenEndpoint: endpoints.token(tenant), fhirBase: endpoints.fhirBase(tenant))
     }
@@ -35,6 +38,7 @@ package struct ClientRecord: Sendable {
 package struct ClientDescription: Sendable, Hashable, Codable {
     package let id: String
     package let tenant: String?
+    package let institution: String?
     package let name: String
     package let kind: String
     package let scope: String
@@ -49,6 +53,7 @@ package struct ClientDescription: Sendable, Hashable, Codable {
         writer.object {
             $0.member("id", id)
             $0.member("tenant", tenant)
+            $0.member("institution", institution)
             $0.member("name", name)
             $0.member("kind", kind)
             $0.member("scope", scope)
@@ -75,10 +80,12 @@ package struct NewClient: Sendable {
     package let keys: JSONWebKeySet
     package let keySetURL: String?
     package let origins: [String]
+    /// Of a client of the region: the tenant that it acts for.
+    package let institution: TenantID?
 
     package init(
         id: String, name: String, kind: Principal.Kind = .systemClient, scopes: ScopeSet, keys: JSONWebKeySet,
-        keySetURL: String? = nil, origins: [String] = []
+        keySetURL: String? = nil, origins: [String] = [], institution: TenantID? = nil
     ) {
         self.id = id
         self.name = name
@@ -87,18 +94,32 @@ package struct NewClient: Sendable {
         self.keys = keys
         self.keySetURL = keySetURL
         self.origins = origins
+        self.institution = institution
     }
 
     /// Reads the body of `POST /v1/tenants/{id}/clients`:
-    /// `{"id", "name", "scope", "jwks": {"keys": […]}, "kind"?: "system" | "tenant-administrator", "jwksURI"?, "origins"?: […]}`.
+    /// `{"id", "name", "scope", "jwks": {"keys": […]}, "kind"?: "system" | "tenant-administrator", "jwksURI"?, "origins"?: […]}`, and that of `POST /v1/clients`, which
+    /// has `"institution"` beside them and `"kind": "system"` only.
     ///
+    /// - Parameter isOfRegion: Whether the client is to be one of the region, which acts for an institution.
     /// - Throws: `invalid-value` with the member that is wrong or unknown.
-    package init(json node: JSONNode) throws(TenantRegistryError) {
+    package init(json node: JSONNode, isOfRegion: Bool = false) throws(TenantRegistryError) {
         let object = try RequestObject(
-            node, known: ["id", "name", "scope", "jwks", "kind", "jwksURI", "origins"])
+            node,
+            known: ["id", "name", "scope", "jwks", "kind", "jwksURI", "origins"] + (isOfRegion ? ["institution"] : []))
         let word = try object.optionalText("kind") ?? Principal.Kind.systemClient.rawValue
         guard let kind = Principal.Kind(rawValue: word), kind == .systemClient || kind == .tenantAdministrator else {
             throw TenantRegistryError(.invalidValue, "kind must be \"system\" or \"tenant-administrator\"")
+        }
+        var institution: TenantID?
+        if isOfRegion {
+            guard kind == .systemClient else {
+                throw TenantRegistryError(.invalidValue, "kind of a client of the region must be \"system\"")
+            }
+            institution = TenantID(try object.text("institution"))
+            guard institution != nil else {
+                throw TenantRegistryError(.invalidValue, "institution must be the id of a tenant")
+            }
         }
         guard let keys = node["jwks"] else { throw TenantRegistryError(.invalidValue, "jwks is missing") }
         let id = try object.text("id")
@@ -110,7 +131,7 @@ package struct NewClient: Sendable {
             self.init(
                 id: id, name: name, kind: kind, scopes: try ScopeSet(parsing: scope),
                 keys: try JSONWebKeySet(json: String(decoding: keys.rawBytes, as: UTF8.self)), keySetURL: keySetURL,
-                origins: origins)
+                origins: origins, institution: institution)
         } catch {
             throw TenantRegistryError(.invalidValue, "\(error.code == .scope ? "scope" : "jwks"): \(error.reason)")
         }

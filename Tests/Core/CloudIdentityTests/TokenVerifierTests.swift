@@ -48,10 +48,12 @@ private struct World {
     }
 
     func token(
-        client: String = "client", tenant: TenantID?, key: SigningKey, kind: Principal.Kind = .systemClient
+        client: String = "client", tenant: TenantID?, institution: TenantID? = nil, key: SigningKey,
+        kind: Principal.Kind = .systemClient
     ) throws -> String {
         try AccessToken(
-            kind: kind, clientID: client, tenant: tenant, scopes: ScopeSet(parsing: "system/*.rs"),
+            kind: kind, clientID: client, tenant: tenant, institution: institution,
+            scopes: ScopeSet(parsing: "system/*.rs"),
             practitioner: "Practitioner/1", purposeOfUse: "TREAT", now: time.clock.now()
         ).signed(with: key, endpoints: TokenWorkshop.endpoints)
     }
@@ -94,6 +96,24 @@ private struct World {
         #expect(verified.principal.kind == .operator)
     }
 
+    @Test func `a region client's token ends with its institution`() async throws {
+        let world = World()
+        let text = try world.token(tenant: nil, institution: world.h2, key: world.regionKey)
+        let verified = try await world.verifier.verify(text)
+        #expect(verified.access == nil && verified.principal.institution == world.h2)
+        func end(_ tenant: TenantID) {
+            world.verifier.apply([
+                Revocation(
+                    subject: .realm, tenant: tenant, at: TokenWorkshop.now, expiresAt: TokenWorkshop.now + 600)
+            ])
+        }
+        end(world.h1)
+        #expect(world.verifier.cached(text) != nil)
+        end(world.h2)
+        #expect(world.verifier.cached(text) == nil)
+        await #expect(throws: IdentityError.self) { try await world.verifier.verify(text) }
+    }
+
     @Test func `the hand-made token is good, so that its bad variants prove something`() async throws {
         let world = World()
         #expect(try await world.verifier.verify(world.raw()).principal.clientID == "client")
@@ -125,6 +145,7 @@ private struct World {
         ("scope rubbish", [:], ["scope": #""everything""#]), ("no kind", [:], ["client_kind": nil]),
         ("unknown kind", [:], ["client_kind": #""root""#]),
         ("operator of a tenant", [:], ["client_kind": #""operator""#]),
+        ("institution in a tenant's token", [:], ["institution": #""h2""#]),
     ]
 
     @Test(arguments: bad.indices)

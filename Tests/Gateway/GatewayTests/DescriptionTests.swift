@@ -49,6 +49,9 @@ private let package = URL(filePath: #filePath).deletingLastPathComponent().delet
             IdentityRoutes(server: server, limits: limits).routes
             + TenantRoutes(administration: administration, ledger: IdempotencyLedger(control: control), limits: limits)
             .routes
+            + RegionClientRoutes(
+                administration: administration, ledger: IdempotencyLedger(control: control), limits: limits
+            ).routes
             + HealthRoutes(checks: [], registry: MetricsRegistry()).routes
             + DescriptionRoutes(try description()).routes
         let modules = ModuleTable([HealthRecordExchange(cursorKey: Array(repeating: 1, count: 32), now: { 0 })])

@@ -76,6 +76,54 @@ import Testing
         #expect(await worker.server.keySet(of: client.tenant).status == 404)
     }
 
+    @Test func `a region client speaks for its institution and ends with it`() async throws {
+        let worker = await Worker(try await .shared)
+        let institution = try await worker.region.makeTenant()
+        let admin = try await worker.operatorPrincipal()
+        let key = SigningKey.generate()
+        let made = try await worker.administration.createClient(
+            NewClient(
+                id: "\(institution)-sharing", name: "Sharing", scopes: try ScopeSet(parsing: "system/*.rs"),
+                keys: JSONWebKeySet([key.publicKey]), institution: institution), in: nil, as: admin)
+        #expect(made.institution == institution.rawValue && made.fhirBase.hasSuffix("/region/fhir"))
+        func askToken() async throws -> OAuthResponse {
+            let assertion = try key.assertion(
+                clientID: made.id, audience: worker.region.endpoints.token(nil), now: IdentityClock.system.now(),
+                practitioner: "Practitioner/2", purposeOfUse: "TREAT")
+            return await worker.server.token(.form(["client_assertion": assertion]), of: nil)
+        }
+        let token = try await askToken().text("access_token")
+        let verified = try await worker.verifier.verify(token)
+        #expect(verified.principal.institution == institution && verified.principal.tenant == nil)
+        #expect(verified.access == nil, "a token of the region opens no tenant's database")
+        try await worker.administration.deleteTenant(institution, as: admin)
+        await worker.feed.poll()
+        #expect(worker.verifier.cached(token) == nil)
+        #expect(try await askToken().status == 401)
+        #expect(try await worker.administration.settled(institution, within: .seconds(20)) == nil)
+        let left = try await worker.administration.clients(of: nil, as: admin)
+        #expect(!left.contains { $0.id == made.id })
+    }
+
+    @Test func `a region client needs an institution, and a tenant's client has none`() async throws {
+        let worker = await Worker(try await .shared)
+        let institution = try await worker.region.makeTenant()
+        let admin = try await worker.operatorPrincipal()
+        func create(_ institution: TenantID?, kind: Principal.Kind = .systemClient, in realm: TenantID?) async throws {
+            _ = try await worker.administration.createClient(
+                NewClient(
+                    id: "bad", name: "Bad", kind: kind, scopes: try ScopeSet(parsing: "system/*.rs"),
+                    keys: JSONWebKeySet([SigningKey.generate().publicKey]), institution: institution), in: realm,
+                as: admin)
+        }
+        await #expect(throws: TenantRegistryError.self) { try await create(nil, in: nil) }
+        await #expect(throws: TenantRegistryError.self) { try await create(TenantID("nobody"), in: nil) }
+        await #expect(throws: TenantRegistryError.self) { try await create(institution, in: institution) }
+        await #expect(throws: TenantRegistryError.self) {
+            try await create(institution, kind: .tenantAdministrator, in: nil)
+        }
+    }
+
     @Test func `introspection tells a client of the same tenant about a good token and nothing else`() async throws {
         let worker = await Worker(try await .shared)
         let client = try await worker.makeClient(in: try await worker.region.makeTenant())

@@ -106,18 +106,28 @@ package struct PlatformAPI: Sendable {
 
     // MARK: Clients
 
+    /// Of a tenant, or of the region when `tenant` is ``ClientProfile/region``.
     package func clients(of tenant: String) async throws -> [JSONValue] {
-        try await list("/v1/tenants/\(FormText.escape(tenant))/clients")
+        try await list(Self.clientsPath(tenant))
+    }
+
+    private static func clientsPath(_ tenant: String) -> String {
+        tenant == ClientProfile.region ? "/v1/clients" : "/v1/tenants/\(FormText.escape(tenant))/clients"
     }
 
     /// The scope of a hospital's own system: everything in its own records.
     package static let systemScope = "system/*.cruds"
 
+    /// The scope of a reader in the view across institutions.
+    package static let regionScope = "system/*.rs"
+
     /// Makes a client with a key pair of its own and keeps the private half in a file of mode 0600, whose path is
     /// returned. The file is written before the key is registered: a registered key without its private half would be
     /// of no use to anybody.
+    ///
+    /// - Parameter institution: whom a client of the region acts for; nil for a tenant's client.
     package func createClient(
-        tenant: String, client: String, name: String, scope: String, file: String? = nil
+        tenant: String, client: String, name: String, scope: String, institution: String? = nil, file: String? = nil
     ) async throws -> String {
         let path = try file ?? clientFile(tenant: tenant, client: client)
         guard access(path, F_OK) != 0 else {
@@ -131,7 +141,7 @@ package struct PlatformAPI: Sendable {
             scope: scope, privateKey: key)
         try profile.write(to: path)
         do {
-            try await register(profile, name: name)
+            try await register(profile, name: name, institution: institution)
         } catch {
             unlink(path)
             throw error
@@ -139,13 +149,13 @@ package struct PlatformAPI: Sendable {
         return path
     }
 
-    private func register(_ profile: ClientProfile, name: String) async throws {
-        let body = JSONValue.object([
+    private func register(_ profile: ClientProfile, name: String, institution: String? = nil) async throws {
+        var members: [String: JSONValue] = [
             "id": .string(profile.clientID), "name": .string(name), "scope": .string(profile.scope),
             "jwks": .object(["keys": .array([try profile.privateKey.publicJWK()])]),
-        ])
-        let path = "/v1/tenants/\(FormText.escape(profile.tenant))/clients"
-        _ = try Self.body(of: try await send("POST", path, body: body))
+        ]
+        if let institution { members["institution"] = .string(institution) }
+        _ = try Self.body(of: try await send("POST", Self.clientsPath(profile.tenant), body: .object(members)))
     }
 
     /// Makes `TENANT-system` unless it is there already; returns its key file.
@@ -165,8 +175,7 @@ package struct PlatformAPI: Sendable {
     }
 
     package func disableClient(tenant: String, client: String) async throws {
-        let path = "/v1/tenants/\(FormText.escape(tenant))/clients/\(FormText.escape(client))"
-        let answer = try await send("DELETE", path)
+        let answer = try await send("DELETE", Self.clientsPath(tenant) + "/" + FormText.escape(client))
         guard answer.status < 300 else { throw Self.failure(of: answer) }
     }
 

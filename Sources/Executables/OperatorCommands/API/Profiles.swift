@@ -47,9 +47,13 @@ package struct ClientProfile: Codable, Sendable, Equatable {
         self.privateKey = privateKey
     }
 
-    /// Where a tenant's tokens and records are.
+    /// Stands for the region where a tenant is named; no tenant can have this name.
+    package static let region = "region"
+
+    /// Where the tokens and records of a tenant, or of the region, are.
     package static func addresses(baseURL: String, tenant: String) -> (tokenURL: String, fhirBase: String) {
-        ("\(baseURL)/t/\(tenant)/oauth2/token", "\(baseURL)/t/\(tenant)/fhir")
+        let root = tenant == region ? "\(baseURL)/region" : "\(baseURL)/t/\(tenant)"
+        return ("\(root)/oauth2/token", "\(root)/fhir")
     }
 
     package static func read(_ path: String) throws -> ClientProfile {

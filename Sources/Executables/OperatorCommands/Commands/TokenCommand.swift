@@ -13,6 +13,9 @@ struct TokenCommand: AsyncParsableCommand {
     @Option(help: "The tenant; without it, the operator's token for the platform API.")
     var tenant: String?
 
+    @Flag(name: .customLong("region"), help: "For the region's FHIR base, with --client; the same as --tenant region.")
+    var ofRegion = false
+
     @Option(help: "The client whose key is used. Default: TENANT-system.")
     var client: String?
 
@@ -52,9 +55,12 @@ struct TokenCommand: AsyncParsableCommand {
 
     private func clientProfile(_ state: RegionState) throws -> ClientProfile? {
         if let keyFile { return try ClientProfile.read(StateDirectory.absolute(keyFile)) }
-        guard let tenant else {
-            guard client == nil else { throw CommandFailure(.usage, "--client needs --tenant.") }
+        guard let tenant = try ClientRealm.named(tenant, isRegion: ofRegion) else {
+            guard client == nil else { throw CommandFailure(.usage, "--client needs --tenant or --region.") }
             return nil
+        }
+        guard tenant != ClientProfile.region || client != nil else {
+            throw CommandFailure(.usage, "The region has no client of its own: name one with --client.")
         }
         return try FHIRClient.profile(state: state, tenant: tenant, client: client)
     }

@@ -37,6 +37,9 @@ package struct IdentityRoutes: Sendable {
             Route(
                 .get, "/region/.well-known/smart-configuration", "regionSmartConfiguration",
                 handler: regionSmartConfiguration),
+            Route(
+                .get, "/region/fhir/.well-known/smart-configuration", "regionFHIRSmartConfiguration",
+                handler: regionFHIRSmartConfiguration),
         ]
     }
 
@@ -70,6 +73,10 @@ package struct IdentityRoutes: Sendable {
         try document(await server.keySet(of: nil))
     }
     @Sendable private func regionSmartConfiguration(_ request: GatewayRequest) async throws -> ModuleResponse {
+        try document(await server.smartConfiguration(of: nil))
+    }
+    /// The same document where SMART clients look for it: below the FHIR base.
+    @Sendable private func regionFHIRSmartConfiguration(_ request: GatewayRequest) async throws -> ModuleResponse {
         try document(await server.smartConfiguration(of: nil))
     }
 

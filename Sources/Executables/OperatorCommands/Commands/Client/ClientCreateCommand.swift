@@ -14,14 +14,16 @@ struct ClientCreateCommand: AsyncParsableCommand {
     @Argument(help: "The client's id, such as h1-laboratory.")
     var client: String
 
-    @Option(help: "The tenant.")
-    var tenant: String
+    @OptionGroup var realm: ClientRealm
+
+    @Option(help: "With --region: the tenant that the client acts for.")
+    var institution: String?
 
     @Option(help: "What people call it. Default: the id.")
     var name: String?
 
-    @Option(help: "SMART v2 scopes it may ask for at most.")
-    var scope = PlatformAPI.systemScope
+    @Option(help: "SMART v2 scopes it may ask for at most. Default: system/*.cruds; of the region, system/*.rs.")
+    var scope: String?
 
     @Option(name: .customLong("key-file"), help: "Where to write the key. Default: below the state directory.")
     var keyFile: String?
@@ -32,18 +34,27 @@ struct ClientCreateCommand: AsyncParsableCommand {
     func run() async throws {
         try await RegionConnection.with { connection in
             let api = try PlatformAPI(connection: connection, state: region.state)
-            _ = try await api.existingTenant(tenant)
+            let tenant = try await api.existingRealm(realm)
+            let isRegion = tenant == ClientProfile.region
+            guard isRegion == (institution != nil) else {
+                throw CommandFailure(
+                    .usage, isRegion ? "--region needs --institution." : "--institution goes with --region.")
+            }
+            if let institution { _ = try await api.existingTenant(institution) }
+            let scope = scope ?? (isRegion ? PlatformAPI.regionScope : PlatformAPI.systemScope)
             let file = try await api.createClient(
-                tenant: tenant, client: client, name: name ?? client, scope: scope,
+                tenant: tenant, client: client, name: name ?? client, scope: scope, institution: institution,
                 file: keyFile.map(StateDirectory.absolute))
-            let value = JSONValue.object([
+            var value: [String: JSONValue] = [
                 "id": .string(client), "tenant": .string(tenant), "scope": .string(scope), "keyFile": .string(file),
-            ])
-            let columns: [Renderer.Column] = [
-                .init("client", "id"), .init("tenant", "tenant"), .init("scope", "scope"),
-                .init("key file", "keyFile"),
             ]
-            Terminal.data(Renderer(format: format.output, columns: columns).object(value))
+            var columns: [Renderer.Column] = [.init("client", "id"), .init("tenant", "tenant")]
+            if let institution {
+                value["institution"] = .string(institution)
+                columns.append(.init("institution", "institution"))
+            }
+            columns += [.init("scope", "scope"), .init("key file", "keyFile")]
+            Terminal.data(Renderer(format: format.output, columns: columns).object(.object(value)))
         }
     }
 }

@@ -9,20 +9,20 @@ struct ClientDisableCommand: AsyncParsableCommand {
     @Argument(help: "The client's id.")
     var client: String
 
-    @Option(help: "The tenant.")
-    var tenant: String
+    @OptionGroup var realm: ClientRealm
 
     @OptionGroup var region: RegionOptions
 
     func run() async throws {
         try await RegionConnection.with { connection in
             let api = try PlatformAPI(connection: connection, state: region.state)
-            _ = try await api.existingTenant(tenant)
+            let tenant = try await api.existingRealm(realm)
             let known = try await api.clients(of: tenant).compactMap { $0[key: "id"]?.string }
             guard known.contains(client) else {
                 throw CommandFailure(
                     .notFound,
-                    "Tenant \(tenant) has no client \"\(client)\"." + Suggestion.hint(for: client, among: known))
+                    "\(tenant == ClientProfile.region ? "The region" : "Tenant \(tenant)") has no client \"\(client)\"."
+                        + Suggestion.hint(for: client, among: known))
             }
             try await api.disableClient(tenant: tenant, client: client)
             Terminal.note("Client \(client) of \(tenant) is disabled.")

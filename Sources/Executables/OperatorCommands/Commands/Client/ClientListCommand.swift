@@ -2,10 +2,10 @@ import ArgumentParser
 
 /// `medcloud client list`
 struct ClientListCommand: AsyncParsableCommand {
-    static let configuration = CommandConfiguration(commandName: "list", abstract: "List the clients of a tenant.")
+    static let configuration = CommandConfiguration(
+        commandName: "list", abstract: "List the clients of a tenant or of the region.")
 
-    @Option(help: "The tenant.")
-    var tenant: String
+    @OptionGroup var realm: ClientRealm
 
     @OptionGroup var region: RegionOptions
     @OptionGroup var format: OutputOptions
@@ -13,13 +13,13 @@ struct ClientListCommand: AsyncParsableCommand {
     func run() async throws {
         let clients = try await RegionConnection.with { connection in
             let api = try PlatformAPI(connection: connection, state: region.state)
-            _ = try await api.existingTenant(tenant)
-            return try await api.clients(of: tenant)
+            return try await api.clients(of: try await api.existingRealm(realm))
         }
-        let columns: [Renderer.Column] = [
+        var columns: [Renderer.Column] = [
             .init("CLIENT", "id"), .init("NAME", "name"), .init("KIND", "kind"), .init("SCOPE", "scope"),
             .init("DISABLED", "isDisabled"), .init("CREATED", "createdAt"),
         ]
+        if try realm.name == ClientProfile.region { columns.insert(.init("INSTITUTION", "institution"), at: 3) }
         Terminal.data(Renderer(format: format.output, columns: columns).list(clients))
     }
 }

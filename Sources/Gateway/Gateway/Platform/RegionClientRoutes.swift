@@ -1,0 +1,71 @@
+package import ApplicationRegistry
+import CloudHTTP
+import CloudIdentity
+import HTTPTypes
+import ModuleKit
+import NIOCore
+import StrictJSON
+
+/// `/v1/clients…`: the clients of the region, each of which acts for an institution. For the operator.
+package struct RegionClientRoutes: Sendable {
+    private let administration: TenantAdministration
+    private let writes: IdempotentWrites
+    private let bodyBytes: Int
+
+    package init(administration: TenantAdministration, ledger: IdempotencyLedger, limits: GatewayLimits) {
+        self.administration = administration
+        writes = IdempotentWrites(ledger: ledger)
+        bodyBytes = limits.bodyBytes
+    }
+
+    package var routes: [Route] {
+        [
+            Route(.get, "/v1/clients", "listRegionClients", audience: .anyPrincipal, handler: listRegionClients),
+            Route(
+                .post, "/v1/clients", "createRegionClient", audience: .anyPrincipal, bodyLimit: bodyBytes,
+                handler: createRegionClient),
+            Route(
+                .get, "/v1/clients/{client}", "showRegionClient", audience: .anyPrincipal, handler: showRegionClient),
+            Route(
+                .delete, "/v1/clients/{client}", "disableRegionClient", audience: .anyPrincipal,
+                handler: disableRegionClient),
+        ]
+    }
+
+    @Sendable private func listRegionClients(_ request: GatewayRequest) async throws -> ModuleResponse {
+        let clients = try await administration.clients(of: nil, as: try request.caller)
+        return .json(.ok) { writer in
+            writer.object { body in
+                body.arrayMember("items") { items in
+                    for client in clients { client.write(to: &items) }
+                }
+            }
+        }
+    }
+
+    @Sendable private func createRegionClient(_ request: GatewayRequest) async throws -> ModuleResponse {
+        let new = try NewClient(json: try request.jsonObject, isOfRegion: true)
+        let caller = try request.caller
+        return try await writes.run("POST /v1/clients", request) {
+            let client = try await administration.createClient(new, in: nil, as: caller)
+            var response = ModuleResponse.json(.created) { client.write(to: &$0) }
+            response.headers[.location] = "/v1/clients/" + PercentCoding.encode(client.id)
+            return response
+        }
+    }
+
+    @Sendable private func showRegionClient(_ request: GatewayRequest) async throws -> ModuleResponse {
+        let client = try await administration.client(
+            request.parameters["client"] ?? "", of: nil, as: try request.caller)
+        return .json(.ok) { client.write(to: &$0) }
+    }
+
+    @Sendable private func disableRegionClient(_ request: GatewayRequest) async throws -> ModuleResponse {
+        let id = request.parameters["client"] ?? ""
+        let caller = try request.caller
+        return try await writes.run("DELETE /v1/clients/\(id.prefix(200))", request) {
+            try await administration.disableClient(id, of: nil, as: caller)
+            return ModuleResponse(status: .noContent)
+        }
+    }
+}
