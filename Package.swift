@@ -102,7 +102,7 @@ let package = Package(
         .target(
             name: "TenantManifest",
             dependencies: [
-                "CloudModel", "StrictJSON",
+                "CloudIdentity", "CloudModel", "StrictJSON",
                 .product(name: "Crypto", package: "swift-crypto"),
             ],
             path: "Sources/Core/TenantManifest"),
@@ -353,6 +353,10 @@ let package = Package(
             name: "CloudTelemetryTests",
             dependencies: ["CloudTelemetry", .product(name: "Logging", package: "swift-log")],
             path: "Tests/Core/CloudTelemetryTests"),
+        .testTarget(
+            name: "TenantManifestTests",
+            dependencies: ["CloudIdentity", "CloudModel", "StrictJSON", "TenantManifest"],
+            path: "Tests/Core/TenantManifestTests"),
         .testTarget(
             name: "DatabaseServiceTests",
             dependencies: [

@@ -1,1 +1,0 @@
-// Placeholder of the target TenantManifest until its first file lands.
