@@ -216,7 +216,8 @@ let package = Package(
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
             ],
-            path: "Sources/PaaS/RegionalRecord"),
+            path: "Sources/PaaS/RegionalRecord",
+            resources: [.embedInCode("Migrations/V0001__create_patient_index.sql")]),
 
         // MARK: SaaS — one module each
 
@@ -307,7 +308,7 @@ let package = Package(
             name: "medcloud-controller",
             dependencies: [
                 "ApplicationRegistry", "ClinicalData", "CloudModel", "CloudTelemetry", "DatabaseService",
-                "PostgresDriver", "SchemaMigration", "TenantRegistry",
+                "PostgresDriver", "RegionalRecord", "SchemaMigration", "TenantRegistry",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
@@ -323,7 +324,7 @@ let package = Package(
             name: "TestSupport",
             dependencies: [
                 "ApplicationRegistry", "CLinux", "ClinicalData", "CloudIdentity", "CloudModel", "DatabaseService",
-                "PostgresDriver", "SchemaMigration", "TenantRegistry",
+                "PostgresDriver", "RegionalRecord", "SchemaMigration", "TenantRegistry",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
@@ -383,6 +384,10 @@ let package = Package(
                 .product(name: "Logging", package: "swift-log"),
             ],
             path: "Tests/PaaS/ApplicationRegistryTests"),
+        .testTarget(
+            name: "RegionalRecordTests",
+            dependencies: ["CloudModel", "PostgresDriver", "RegionalRecord", "TenantRegistry", "TestSupport"],
+            path: "Tests/PaaS/RegionalRecordTests"),
         .testTarget(
             name: "HealthRecordExchangeTests",
             dependencies: [

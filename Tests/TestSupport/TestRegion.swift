@@ -8,6 +8,7 @@ import Logging
 import NIOCore
 import NIOPosix
 package import PostgresDriver
+import RegionalRecord
 import SchemaMigration
 import Synchronization
 package import TenantRegistry
@@ -52,7 +53,7 @@ package final class TestRegion: Sendable {
         schemas = RegionSchemas(
             control: try .from(
                 name: "control", embedded: TenantRegistryMigrations.files + ApplicationRegistryMigrations.files),
-            region: try MigrationSeries(name: "region", migrations: []),
+            region: try .from(name: "region", embedded: RegionalRecordMigrations.files),
             tenant: try .from(name: "tenant", embedded: TenantSchema.files))
         for path in ["", "/run", "/run/control", "/run/cell-1"] { try Self.makeDirectory(directory + path) }
         control = Self.controlDatabase(state: state, key: key)
@@ -112,6 +113,16 @@ package final class TestRegion: Sendable {
             pool: PostgresPool(
                 configuration: ControlDatabase.configuration(state: state, key: key), maximumConnections: 4,
                 eventLoopGroup: MultiThreadedEventLoopGroup.singleton, logger: Self.logger),
+            timeout: .seconds(60))
+    }
+
+    /// The region database as a new gateway worker opens it.
+    package func regionDatabase(maximumConnections: Int = 4) -> RegionDatabase {
+        RegionDatabase(
+            pool: PostgresPool(
+                configuration: RegionDatabase.configuration(state: state, key: key),
+                maximumConnections: maximumConnections, leaseTimeout: .seconds(60), eventLoopGroup: group,
+                logger: Self.logger),
             timeout: .seconds(60))
     }
 

@@ -46,11 +46,12 @@ package struct ClusterBootstrap: Sendable {
                     Self.roleSQL(Self.ownerRole) + Self.roleSQL("control") + Self.roleSQL("region")
                         + Self.roleSQL(gateway))
                 try await setPassword(of: gateway, on: connection)
-                // The owner's functions reset this setting when they end; naming it in them needs a grant (PostgreSQL 15).
+                // The owner's functions reset these settings when they end; naming one in them needs a grant (PostgreSQL 15).
                 try await connection.execute(
                     """
                     grant control, region to \(gateway);
                     grant set on parameter control.acting to \(Self.ownerRole);
+                    grant set on parameter region.acting to \(Self.ownerRole);
                     """)
                 for database in ["control", "region"] {
                     try await createDatabase(database, on: connection)

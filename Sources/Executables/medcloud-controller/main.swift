@@ -10,6 +10,7 @@ import Logging
 import NIOCore
 import NIOPosix
 import PostgresDriver
+import RegionalRecord
 import SchemaMigration
 import ServiceLifecycle
 import TenantRegistry
@@ -46,7 +47,7 @@ do {
         schemas: RegionSchemas(
             control: try .from(
                 name: "control", embedded: TenantRegistryMigrations.files + ApplicationRegistryMigrations.files),
-            region: try MigrationSeries(name: "region", migrations: []),
+            region: try .from(name: "region", embedded: RegionalRecordMigrations.files),
             tenant: try .from(name: "tenant", embedded: TenantSchema.files)),
         extensions: .operatorRegistration(state: state, logger: logger),
         version: "1", process: getpid(),

@@ -1,1 +1,0 @@
-// Placeholder of the target RegionalRecord until its first file lands.

@@ -1,0 +1,7 @@
+/// The region database's migrations that belong to this target; see `SchemaMigration`.
+package enum RegionalRecordMigrations {
+    /// File names and contents, for the `region` series.
+    package static var files: [(name: String, bytes: [UInt8])] {
+        [("V0001__create_patient_index.sql", PackageResources.V0001__create_patient_index_sql)]
+    }
+}
