@@ -97,7 +97,8 @@ let package = Package(
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
             ],
-            path: "Sources/Core/Coordination"),
+            path: "Sources/Core/Coordination",
+            resources: [.embedInCode("Migrations/V0005__create_operation.sql")]),
         /// What a tenant's manifest says: values, rules and the difference between two of them.
         .target(
             name: "TenantManifest",
@@ -307,8 +308,8 @@ let package = Package(
         .executableTarget(
             name: "medcloud-controller",
             dependencies: [
-                "ApplicationRegistry", "ClinicalData", "CloudModel", "CloudTelemetry", "DatabaseService",
-                "PostgresDriver", "RegionalRecord", "SchemaMigration", "TenantRegistry",
+                "ApplicationRegistry", "ClinicalData", "CloudModel", "CloudTelemetry", "Coordination",
+                "DatabaseService", "PostgresDriver", "RegionalRecord", "SchemaMigration", "TenantRegistry",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
@@ -323,8 +324,8 @@ let package = Package(
         .target(
             name: "TestSupport",
             dependencies: [
-                "ApplicationRegistry", "CLinux", "ClinicalData", "CloudIdentity", "CloudModel", "DatabaseService",
-                "PostgresDriver", "RegionalRecord", "SchemaMigration", "TenantRegistry",
+                "ApplicationRegistry", "CLinux", "ClinicalData", "CloudIdentity", "CloudModel", "Coordination",
+                "DatabaseService", "PostgresDriver", "RegionalRecord", "SchemaMigration", "TenantRegistry",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
@@ -354,6 +355,16 @@ let package = Package(
             name: "CloudTelemetryTests",
             dependencies: ["CloudTelemetry", .product(name: "Logging", package: "swift-log")],
             path: "Tests/Core/CloudTelemetryTests"),
+        .testTarget(
+            name: "CoordinationTests",
+            dependencies: [
+                "ApplicationRegistry", "CloudModel", "Coordination", "PostgresDriver", "SchemaMigration",
+                "TenantRegistry", "TestSupport",
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+            ],
+            path: "Tests/Core/CoordinationTests"),
         .testTarget(
             name: "TenantManifestTests",
             dependencies: ["CloudIdentity", "CloudModel", "StrictJSON", "TenantManifest"],

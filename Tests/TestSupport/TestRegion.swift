@@ -2,6 +2,7 @@ import ApplicationRegistry
 import ClinicalData
 package import CloudIdentity
 package import CloudModel
+import Coordination
 package import DatabaseService
 import Foundation
 import Logging
@@ -52,7 +53,9 @@ package final class TestRegion: Sendable {
         operatorKey = .generate()
         schemas = RegionSchemas(
             control: try .from(
-                name: "control", embedded: TenantRegistryMigrations.files + ApplicationRegistryMigrations.files),
+                name: "control",
+                embedded: TenantRegistryMigrations.files + ApplicationRegistryMigrations.files
+                    + CoordinationMigrations.files),
             region: try .from(name: "region", embedded: RegionalRecordMigrations.files),
             tenant: try .from(name: "tenant", embedded: TenantSchema.files))
         for path in ["", "/run", "/run/control", "/run/cell-1"] { try Self.makeDirectory(directory + path) }

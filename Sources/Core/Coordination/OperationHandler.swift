@@ -29,6 +29,13 @@ package struct OperationRecord: Sendable, Hashable {
 package protocol OperationHandler: Sendable {
     var kind: String { get }
     var steps: [OperationStep] { get }
+    /// The step with which it only goes forward: from its beginning on the operation cannot be cancelled, its deadline does not
+    /// end it, and nothing is undone unless a step fails for good. Nil when all of it can be taken back.
+    var pointOfNoReturn: String? { get }
+}
+
+extension OperationHandler {
+    package var pointOfNoReturn: String? { nil }
 }
 
 /// One step. It is recorded before and after, and may run again at any time after a crash.
@@ -75,14 +82,22 @@ package struct OperationFailure: Error, Sendable, Hashable {
 /// What a step works with.
 package struct OperationContext: Sendable {
     package let operation: OperationRecord
-    /// Superuser connections to the control database.
-    package let control: PostgresPool
-    /// The leader's fencing token: writes check it in their own transaction (``transaction(_:)``).
-    package let fencingToken: Int64
+    package let leader: LeaderContext
 
     package init(operation: OperationRecord, control: PostgresPool, fencingToken: Int64) {
         self.operation = operation
-        self.control = control
-        self.fencingToken = fencingToken
+        leader = LeaderContext(control: control, fencingToken: fencingToken)
+    }
+
+    /// Superuser connections to the control database.
+    package var control: PostgresPool { leader.control }
+    /// The leader's term: writes check it in their own transaction (``transaction(_:)``).
+    package var fencingToken: Int64 { leader.fencingToken }
+
+    /// Runs `body` in a transaction of the control database that fails once another controller leads.
+    package func transaction<Result: Sendable>(
+        _ body: (PostgresConnection) async throws -> Result
+    ) async throws -> Result {
+        try await leader.transaction(body)
     }
 }

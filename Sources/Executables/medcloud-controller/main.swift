@@ -4,6 +4,7 @@ import ApplicationRegistry
 import ClinicalData
 import CloudModel
 import CloudTelemetry
+import Coordination
 import DatabaseService
 import Glibc
 import Logging
@@ -46,7 +47,9 @@ do {
         key: key,
         schemas: RegionSchemas(
             control: try .from(
-                name: "control", embedded: TenantRegistryMigrations.files + ApplicationRegistryMigrations.files),
+                name: "control",
+                embedded: TenantRegistryMigrations.files + ApplicationRegistryMigrations.files
+                    + CoordinationMigrations.files),
             region: try .from(name: "region", embedded: RegionalRecordMigrations.files),
             tenant: try .from(name: "tenant", embedded: TenantSchema.files)),
         extensions: .operatorRegistration(state: state, logger: logger),

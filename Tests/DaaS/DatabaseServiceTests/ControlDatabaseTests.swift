@@ -92,7 +92,8 @@ import Testing
             PostgresStatement(
                 """
                 select relname from pg_class
-                where relnamespace = 'control'::regnamespace and relkind in ('r', 'p') and relname <> 'controller'
+                where relnamespace = 'control'::regnamespace and relkind in ('r', 'p')
+                  and relname not in ('controller', 'leadership')
                   and not (relrowsecurity and relforcerowsecurity)
                 """), [], deadline: nil)
         #expect(try open.map { try $0.string(0) } == [])

@@ -1,1 +1,0 @@
-// Placeholder of the target Coordination until its first file lands.

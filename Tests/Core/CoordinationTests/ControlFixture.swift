@@ -1,0 +1,150 @@
+import ApplicationRegistry
+import Coordination
+import Logging
+import NIOCore
+import NIOPosix
+import PostgresDriver
+import SchemaMigration
+import Synchronization
+import TenantRegistry
+import TestSupport
+
+/// A control database of its own, at the version of this build, with superuser connections as the controller has them.
+struct ControlFixture: Sendable {
+    let pool: PostgresPool
+
+    /// Roles and their parameters belong to the cluster, which all databases share.
+    private static let prepared = Task {
+        try await TestPostgres.withPool { pool in
+            try await pool.withConnection { connection in
+                for role in ["medcloud_owner", "medcloud_gateway"] {
+                    try await connection.execute("create role \(role)")
+                }
+                try await connection.execute("grant set on parameter control.acting to medcloud_owner")
+            }
+        }
+    }
+
+    static func run<Result: Sendable>(
+        _ body: @Sendable (ControlFixture) async throws -> Result
+    ) async throws -> Result {
+        try await TestPostgres.withPool(maximumConnections: 12) { pool in
+            let series = try MigrationSeries.from(
+                name: "control",
+                embedded: TenantRegistryMigrations.files + ApplicationRegistryMigrations.files
+                    + CoordinationMigrations.files)
+            try await prepared.value
+            try await pool.withConnection { connection in
+                try await connection.execute(
+                    """
+                    do $grant$ begin
+                        execute format('grant create on database %I to medcloud_owner', current_database());
+                    end $grant$;
+                    """)
+                try await Migrator(series).run(on: connection, role: "medcloud_owner")
+            }
+            return try await body(ControlFixture(pool: pool))
+        }
+    }
+
+    /// Leads on `session` and gives the context of that term.
+    func lead(on session: PostgresConnection, lasting duration: Duration = .seconds(60)) async throws -> LeaderContext?
+    {
+        try await LeaderLease.take(
+            on: session, holder: "00000000-0000-4000-8000-000000000000", version: "test", process: 1,
+            duration: duration
+        ).map { LeaderContext(control: pool, fencingToken: $0.term) }
+    }
+
+    private static let beginStatement = PostgresStatement(
+        "select control.begin_operation('test', $1, $2, $3, '{}', $4::uuid, $5::uuid[], make_interval(secs => $6))")
+
+    /// Asks for an operation; its id.
+    func begin(
+        _ kind: String, tenant: String? = "h1", subject: String = "", parent: String? = nil, after: [String] = [],
+        deadline: Double = 60
+    ) async throws -> String {
+        try await pool.query(
+            Self.beginStatement,
+            [
+                .text(kind), tenant.map { .text($0) } ?? .null, .text(subject), parent.map { .uuid($0) } ?? .null,
+                .text("{" + after.joined(separator: ",") + "}"), .float8(deadline),
+            ])[0].string(0)
+    }
+
+    private static let cancelStatement = PostgresStatement("select control.cancel_operation('region', 'test', $1)")
+
+    func cancel(_ id: String) async throws {
+        try await pool.query(Self.cancelStatement, [.uuid(id)])
+    }
+
+    private static let statusStatement = PostgresStatement(
+        "select seq, \(OperationStatus.columns) from control.operations('region', $1, null, null, null, null, null, 1)")
+
+    func status(_ id: String) async throws -> OperationStatus {
+        try OperationStatus(row: try await pool.query(Self.statusStatement, [.uuid(id)])[0], from: 1)
+    }
+
+    /// The operation once it has ended.
+    func ended(_ id: String) async throws -> OperationStatus {
+        try await status(id) { $0.phase.isEnd }
+    }
+
+    /// The operation once `condition` holds.
+    func status(
+        _ id: String, _ condition: (OperationStatus) -> Bool
+    ) async throws -> OperationStatus {
+        let end = ContinuousClock.now + .seconds(30)
+        while true {
+            let status = try await status(id)
+            if condition(status) { return status }
+            guard ContinuousClock.now < end else { throw Late(status: status) }
+            try await Task.sleep(for: .milliseconds(10))
+        }
+    }
+
+    struct Late: Error {
+        let status: OperationStatus
+    }
+
+    private static let eventsStatement = PostgresStatement(
+        "select number, \(OperationStatus.columns) from control.operation_events('region', array[$1::uuid], array[0])")
+
+    /// What a watcher of the operation is told.
+    func events(_ id: String) async throws -> [OperationStatus] {
+        try await pool.query(Self.eventsStatement, [.uuid(id)]).map { try OperationStatus(row: $0, from: 1) }
+    }
+
+    /// Runs an engine while `body` runs.
+    func withEngine<Result: Sendable>(
+        _ leader: LeaderContext, _ handlers: [any OperationHandler], parallel: Int = 16,
+        _ body: @Sendable () async throws -> Result
+    ) async throws -> Result {
+        var settings = OperationEngine.Settings()
+        settings.parallel = parallel
+        settings.interval = .milliseconds(200)
+        let engine = OperationEngine(
+            leader: leader, handlers: handlers, settings: settings, logger: Logger(label: "test"))
+        return try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask { try await engine.run() }
+            let result = try await body()
+            group.cancelAll()
+            try await group.waitForAll()
+            return result
+        }
+    }
+}
+
+/// What steps did, in order.
+final class Journal: Sendable {
+    private let lines = Mutex<[String]>([])
+    var all: [String] { lines.withLock { $0 } }
+    func note(_ line: String) { lines.withLock { $0.append(line) } }
+}
+
+/// A handler made of closures.
+struct Handler: OperationHandler {
+    let kind: String
+    let steps: [OperationStep]
+    var pointOfNoReturn: String? = nil
+}
