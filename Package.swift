@@ -124,11 +124,12 @@ let package = Package(
         .target(
             name: "ResourcePools",
             dependencies: [
-                "CloudModel", "Coordination", "PostgresDriver", "SchemaMigration", "StrictJSON", "Virtualization",
+                "CloudIdentity", "CloudModel", "Coordination", "PostgresDriver", "StrictJSON", "Virtualization",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
             ],
-            path: "Sources/IaaS/ResourcePools"),
+            path: "Sources/IaaS/ResourcePools",
+            resources: [.embedInCode("Migrations/V0006__create_resource_pools.sql")]),
 
         // MARK: DaaS — databases per tenant
 
@@ -309,7 +310,8 @@ let package = Package(
             name: "medcloud-controller",
             dependencies: [
                 "ApplicationRegistry", "ClinicalData", "CloudModel", "CloudTelemetry", "Coordination",
-                "DatabaseService", "PostgresDriver", "RegionalRecord", "SchemaMigration", "TenantRegistry",
+                "DatabaseService", "PostgresDriver", "RegionalRecord", "ResourcePools", "SchemaMigration",
+                "TenantRegistry",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
@@ -325,7 +327,9 @@ let package = Package(
             name: "TestSupport",
             dependencies: [
                 "ApplicationRegistry", "CLinux", "ClinicalData", "CloudIdentity", "CloudModel", "Coordination",
-                "DatabaseService", "PostgresDriver", "RegionalRecord", "SchemaMigration", "TenantRegistry",
+                "DatabaseService", "PostgresDriver", "RegionalRecord", "ResourcePools", "SchemaMigration",
+                "TenantRegistry",
+                "Virtualization",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
@@ -369,6 +373,17 @@ let package = Package(
             name: "TenantManifestTests",
             dependencies: ["CloudIdentity", "CloudModel", "StrictJSON", "TenantManifest"],
             path: "Tests/Core/TenantManifestTests"),
+        .testTarget(
+            name: "ResourcePoolsTests",
+            dependencies: [
+                "ApplicationRegistry", "CloudModel", "Coordination", "PostgresDriver", "ResourcePools",
+                "SchemaMigration",
+                "TenantRegistry", "TestSupport", "Virtualization",
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+            ],
+            path: "Tests/IaaS/ResourcePoolsTests"),
         .testTarget(
             name: "DatabaseServiceTests",
             dependencies: [

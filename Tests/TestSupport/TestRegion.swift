@@ -10,6 +10,7 @@ import NIOCore
 import NIOPosix
 package import PostgresDriver
 import RegionalRecord
+import ResourcePools
 import SchemaMigration
 import Synchronization
 package import TenantRegistry
@@ -55,7 +56,7 @@ package final class TestRegion: Sendable {
             control: try .from(
                 name: "control",
                 embedded: TenantRegistryMigrations.files + ApplicationRegistryMigrations.files
-                    + CoordinationMigrations.files),
+                    + CoordinationMigrations.files + ResourcePoolMigrations.files),
             region: try .from(name: "region", embedded: RegionalRecordMigrations.files),
             tenant: try .from(name: "tenant", embedded: TenantSchema.files))
         for path in ["", "/run", "/run/control", "/run/cell-1"] { try Self.makeDirectory(directory + path) }

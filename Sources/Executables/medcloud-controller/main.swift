@@ -12,6 +12,7 @@ import NIOCore
 import NIOPosix
 import PostgresDriver
 import RegionalRecord
+import ResourcePools
 import SchemaMigration
 import ServiceLifecycle
 import TenantRegistry
@@ -49,7 +50,7 @@ do {
             control: try .from(
                 name: "control",
                 embedded: TenantRegistryMigrations.files + ApplicationRegistryMigrations.files
-                    + CoordinationMigrations.files),
+                    + CoordinationMigrations.files + ResourcePoolMigrations.files),
             region: try .from(name: "region", embedded: RegionalRecordMigrations.files),
             tenant: try .from(name: "tenant", embedded: TenantSchema.files)),
         extensions: .operatorRegistration(state: state, logger: logger),

@@ -1,1 +1,0 @@
-// Placeholder of the target ResourcePools until its first file lands.

@@ -1,0 +1,162 @@
+package import CloudIdentity
+package import CloudModel
+
+/// What `/v1` does with instances, networks and quotas. The operator may do everything; a tenant's administrator what
+/// concerns its own tenant, within the quota that the operator sets; everyone else is denied.
+package struct ResourceAdministration: Sendable {
+    private let database: PoolDatabase
+    /// How long an answer may wait for the controller to read a console.
+    private let consoleLimit: Duration
+
+    package init(database: PoolDatabase, consoleLimit: Duration = .seconds(3)) {
+        self.database = database
+        self.consoleLimit = consoleLimit
+    }
+
+    // MARK: Instances
+
+    package func instances(
+        of tenant: TenantID, as principal: Principal
+    ) async throws(ResourcePoolError) -> [InstanceDescription] {
+        try await database.instances(of: tenant, acting: try acting(principal, on: tenant))
+    }
+
+    package func instance(
+        _ name: String, of tenant: TenantID, as principal: Principal
+    ) async throws(ResourcePoolError) -> InstanceDescription {
+        let acting = try acting(principal, on: tenant)
+        guard let instance = try await database.instances(of: tenant, name: name, acting: acting).first else {
+            throw ResourcePoolError(.notFound, "no such instance")
+        }
+        return instance
+    }
+
+    /// - Parameter json: the specification, strict JSON.
+    /// - Returns: the operation's id.
+    package func createInstance(
+        _ json: String, in tenant: TenantID, as principal: Principal
+    ) async throws(ResourcePoolError) -> String {
+        try await ask(.create(json), tenant, principal) ?? ""
+    }
+
+    /// - Parameter json: the whole specification, strict JSON.
+    /// - Returns: the operation's id; nil when the instance is so already.
+    package func updateInstance(
+        _ json: String, in tenant: TenantID, as principal: Principal
+    ) async throws(ResourcePoolError) -> String? {
+        try await ask(.update(json), tenant, principal)
+    }
+
+    /// - Returns: the operation's id.
+    package func change(
+        _ name: String, _ request: InstanceChangeRequest, in tenant: TenantID, as principal: Principal
+    ) async throws(ResourcePoolError) -> String {
+        try await ask(.change(request, name: name), tenant, principal) ?? ""
+    }
+
+    private func ask(
+        _ request: PoolDatabase.Request, _ tenant: TenantID, _ principal: Principal
+    ) async throws(ResourcePoolError) -> String? {
+        try await database.ask(
+            instance: request, of: tenant, acting: try acting(principal, on: tenant), actor: principal.clientID)
+    }
+
+    /// The end of the console's log, at most 64 KiB, as the guest wrote it.
+    package func console(
+        of name: String, in tenant: TenantID, as principal: Principal
+    ) async throws(ResourcePoolError) -> [UInt8] {
+        try await database.console(
+            of: name, tenant: tenant, acting: try acting(principal, on: tenant), within: consoleLimit)
+    }
+
+    // MARK: Networks
+
+    package func networks(
+        of tenant: TenantID, as principal: Principal
+    ) async throws(ResourcePoolError) -> [NetworkDescription] {
+        try await database.networks(of: tenant, acting: try acting(principal, on: tenant))
+    }
+
+    package func network(
+        _ name: String, of tenant: TenantID, as principal: Principal
+    ) async throws(ResourcePoolError) -> NetworkDescription {
+        let acting = try acting(principal, on: tenant)
+        guard let network = try await database.networks(of: tenant, name: name, acting: acting).first else {
+            throw ResourcePoolError(.notFound, "no such network")
+        }
+        return network
+    }
+
+    /// - Returns: the operation's id.
+    package func createNetwork(
+        _ json: String, in tenant: TenantID, as principal: Principal
+    ) async throws(ResourcePoolError) -> String {
+        let acting = try acting(principal, on: tenant)
+        return try await database.createNetwork(json, of: tenant, acting: acting, actor: principal.clientID) ?? ""
+    }
+
+    /// - Returns: the operation's id.
+    package func deleteNetwork(
+        _ name: String, in tenant: TenantID, as principal: Principal
+    ) async throws(ResourcePoolError) -> String {
+        let acting = try acting(principal, on: tenant)
+        return try await database.deleteNetwork(name, of: tenant, acting: acting, actor: principal.clientID) ?? ""
+    }
+
+    // MARK: Quota and use
+
+    package func quotas(of tenant: TenantID, as principal: Principal) async throws(ResourcePoolError) -> [Quota] {
+        try await database.quotas(of: tenant, acting: try acting(principal, on: tenant))
+    }
+
+    /// - Parameter json: an object of limits; what is not in it is zero.
+    package func setQuota(
+        _ json: String, of tenant: TenantID, as principal: Principal
+    ) async throws(ResourcePoolError) -> [Quota] {
+        let acting = try acting(principal, on: tenant)
+        try await database.setQuota(json, of: tenant, acting: acting, actor: principal.clientID)
+        return try await database.quotas(of: tenant, acting: acting)
+    }
+
+    /// What each instance used between two times, in microseconds since 1970.
+    package func usage(
+        of tenant: TenantID, from begin: Int64, to end: Int64, as principal: Principal
+    ) async throws(ResourcePoolError) -> [UsageSummary] {
+        let acting = try acting(principal, on: tenant)
+        return UsageSummary.summaries(
+            of: try await database.usage(of: tenant, from: begin, to: end, acting: acting))
+    }
+
+    // MARK: The region's
+
+    /// Operators and tenants' administrators see what there is to build from.
+    package func images(as principal: Principal) async throws(ResourcePoolError) -> [ImageDescription] {
+        try await database.images(acting: try anyActing(principal))
+    }
+
+    /// Of the whole region for the operator, of its own tenant for an administrator.
+    package func drifts(as principal: Principal) async throws(ResourcePoolError) -> [DriftDescription] {
+        try await database.drifts(acting: try anyActing(principal))
+    }
+
+    // MARK: Who may
+
+    private static let denied = ResourcePoolError(.denied, "this needs an operator or the tenant's administrator")
+
+    /// The acting tenant for the control database; nil is the region. Another's tenant does not exist.
+    private func acting(_ principal: Principal, on tenant: TenantID) throws(ResourcePoolError) -> TenantID? {
+        let acting = try anyActing(principal)
+        guard acting == nil || acting == tenant else { throw ResourcePoolError(.notFound, "no such tenant") }
+        return acting
+    }
+
+    private func anyActing(_ principal: Principal) throws(ResourcePoolError) -> TenantID? {
+        switch principal.kind {
+        case .operator where principal.tenant == nil: return nil
+        case .tenantAdministrator:
+            guard let own = principal.tenant else { throw Self.denied }
+            return own
+        default: throw Self.denied
+        }
+    }
+}

@@ -1,0 +1,7 @@
+/// The control database's migrations that belong to this target; they follow those of `Coordination`.
+package enum ResourcePoolMigrations {
+    /// File names and contents, for the `control` series.
+    package static var files: [(name: String, bytes: [UInt8])] {
+        [("V0006__create_resource_pools.sql", PackageResources.V0006__create_resource_pools_sql)]
+    }
+}
