@@ -442,6 +442,13 @@ let package = Package(
             ],
             path: "Tests/Gateway/GatewayTests"),
         .testTarget(
+            name: "LibvirtVirtualizationTests",
+            dependencies: [
+                "LibvirtVirtualization", "Virtualization",
+                .product(name: "Logging", package: "swift-log"),
+            ],
+            path: "Tests/IaaS/LibvirtVirtualizationTests"),
+        .testTarget(
             name: "CLITests",
             dependencies: [
                 "CloudModel", "OperatorCommands",
@@ -466,7 +473,7 @@ for target in package.targets where target.type != .system && target.name != "CL
         .enableUpcomingFeature("InternalImportsByDefault"),
     ]
     // Where C pointers live, each unsafe use is marked.
-    if target.name == "PostgresDriver" {
+    if target.name == "PostgresDriver" || target.name == "LibvirtVirtualization" {
         target.swiftSettings?.append(.strictMemorySafety())
     }
 }

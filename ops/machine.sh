@@ -60,6 +60,14 @@ need_platform() {
     fi
 }
 
+# What virtual machines need (medcloud up --no-compute does without). The minimal parts of libvirt: no service of the
+# machine is started, no default network is made. Only root can run guests; others are told nothing here.
+need_compute() {
+    [ "$(id -u)" -eq 0 ] || return 0
+    need_packages libvirt-daemon libvirt-daemon-driver-qemu qemu-system-x86 qemu-utils busybox-static dnsmasq-base \
+        iptables nftables iproute2 cpio e2fsprogs
+}
+
 # need_venv NAME PIP-ARGUMENT… [--then PIP-ARGUMENT…]: a Python virtual environment .venv/NAME with those packages,
 # installed in one or two steps; made anew when the arguments or the files they name change. Prints its path.
 need_venv() {

@@ -1,0 +1,113 @@
+import CLibvirt
+import Glibc
+import Virtualization
+
+extension LibvirtConnection {
+    /// Calls `body` with the domain, or returns nil when there is none of this name.
+    func withDomain<Result>(
+        _ name: ResourceName, _ body: (OpaquePointer) throws(VirtualizationError) -> Result
+    ) throws(VirtualizationError) -> Result? {
+        guard let domain = unsafe virDomainLookupByName(pointer, name.rawValue) else {
+            if LibvirtFailure.lastSaysMissing { return nil }
+            throw LibvirtFailure.last("looking up the domain")
+        }
+        defer { unsafe virDomainFree(domain) }
+        return try unsafe body(domain)
+    }
+
+    /// As ``withDomain(_:_:)``, for calls that make no sense without it.
+    func withExistingDomain<Result>(
+        _ name: ResourceName, _ body: (OpaquePointer) throws(VirtualizationError) -> Result
+    ) throws(VirtualizationError) -> Result {
+        guard let result = try unsafe withDomain(name, body) else {
+            throw VirtualizationError(.notFound, "there is no domain \(name)")
+        }
+        return result
+    }
+
+    func defineDomain(_ document: String) throws(VirtualizationError) {
+        guard let domain = unsafe virDomainDefineXML(pointer, document) else {
+            throw LibvirtFailure.last("defining the domain")
+        }
+        unsafe virDomainFree(domain)
+    }
+
+    /// Every domain of ours, with its state.
+    func instances() throws(VirtualizationError) -> [InstanceObservation] {
+        var list: UnsafeMutablePointer<virDomainPtr?>?
+        let count = unsafe virConnectListAllDomains(pointer, &list, 0)
+        guard count >= 0, let domains = unsafe list else { throw LibvirtFailure.last("listing the domains") }
+        defer {
+            for index in 0..<Int(count) { if let domain = unsafe domains[index] { unsafe virDomainFree(domain) } }
+            unsafe free(domains)
+        }
+        var found: [InstanceObservation] = []
+        for index in 0..<Int(count) {
+            guard let domain = unsafe domains[index], let text = unsafe virDomainGetName(domain),
+                let name = ResourceName(unsafe String(cString: text)), name.kind == .instance,
+                // A domain that went away in between is not there.
+                let observation = try? unsafe observe(domain, name: name)
+            else { continue }
+            found.append(observation)
+        }
+        return found
+    }
+
+    private func observe(_ domain: OpaquePointer, name: ResourceName) throws(VirtualizationError) -> InstanceObservation
+    {
+        var info = virDomainInfo()
+        guard unsafe virDomainGetInfo(domain, &info) == 0 else { throw LibvirtFailure.last("reading the domain") }
+        var uuid = [CChar](repeating: 0, count: Int(VIR_UUID_STRING_BUFLEN))
+        guard unsafe virDomainGetUUIDString(domain, &uuid) == 0 else { throw LibvirtFailure.last("reading the domain") }
+        return InstanceObservation(
+            name: name, uuid: String(decoding: uuid.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self),
+            state: try unsafe state(of: domain), virtualCPUs: Int(info.nrVirtCpu), memory: Int64(info.maxMem) * 1_024)
+    }
+
+    func state(of domain: OpaquePointer) throws(VirtualizationError) -> DomainState {
+        var state: Int32 = 0
+        var reason: Int32 = 0
+        guard unsafe virDomainGetState(domain, &state, &reason, 0) == 0 else {
+            throw LibvirtFailure.last("reading the domain's state")
+        }
+        switch virDomainState(rawValue: UInt32(state)) {
+        case VIR_DOMAIN_RUNNING, VIR_DOMAIN_BLOCKED: return .running
+        case VIR_DOMAIN_PAUSED, VIR_DOMAIN_PMSUSPENDED: return .paused
+        case VIR_DOMAIN_SHUTDOWN: return .shuttingDown
+        case VIR_DOMAIN_CRASHED: return .crashed
+        default:
+            return reason == Int32(VIR_DOMAIN_SHUTOFF_CRASHED.rawValue) ? .crashed : .shutOff
+        }
+    }
+
+    func isActive(_ domain: OpaquePointer) throws(VirtualizationError) -> Bool {
+        let answer = unsafe virDomainIsActive(domain)
+        guard answer >= 0 else { throw LibvirtFailure.last("reading the domain's state") }
+        return answer == 1
+    }
+
+    func description(of domain: OpaquePointer) throws(VirtualizationError) -> XMLScan {
+        guard let text = unsafe virDomainGetXMLDesc(domain, VIR_DOMAIN_XML_INACTIVE.rawValue) else {
+            throw LibvirtFailure.last("reading the domain")
+        }
+        defer { unsafe free(text) }
+        return XMLScan(unsafe String(cString: text))
+    }
+
+    /// The networks that domains of any kind are attached to.
+    func networksInUse() throws(VirtualizationError) -> Set<String> {
+        var list: UnsafeMutablePointer<virDomainPtr?>?
+        let count = unsafe virConnectListAllDomains(pointer, &list, 0)
+        guard count >= 0, let domains = unsafe list else { throw LibvirtFailure.last("listing the domains") }
+        defer {
+            for index in 0..<Int(count) { if let domain = unsafe domains[index] { unsafe virDomainFree(domain) } }
+            unsafe free(domains)
+        }
+        var names: Set<String> = []
+        for index in 0..<Int(count) {
+            guard let domain = unsafe domains[index], let scan = try? unsafe description(of: domain) else { continue }
+            names.formUnion(scan.all("domain/devices/interface/source").compactMap { $0.attributes["network"] })
+        }
+        return names
+    }
+}

@@ -1,1 +1,0 @@
-// Placeholder of the target LibvirtVirtualization until its first file lands.
