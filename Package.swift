@@ -219,7 +219,10 @@ let package = Package(
                 .product(name: "NIOCore", package: "swift-nio"),
             ],
             path: "Sources/PaaS/RegionalRecord",
-            resources: [.embedInCode("Migrations/V0001__create_patient_index.sql")]),
+            resources: [
+                .embedInCode("Migrations/V0001__create_patient_index.sql"),
+                .embedInCode("Migrations/V0002__consent_and_decisions.sql"),
+            ]),
 
         // MARK: SaaS — one module each
 
@@ -240,8 +243,9 @@ let package = Package(
         .target(
             name: "RecordSharing",
             dependencies: [
-                "ClinicalData", "CloudHTTP", "CloudIdentity", "CloudModel", "ModuleKit", "PostgresDriver",
-                "RegionalRecord", "StrictJSON", "TenantRegistry",
+                "ApplicationRegistry", "ClinicalData", "CloudHTTP", "CloudIdentity", "CloudModel", "ModuleKit",
+                "PostgresDriver", "RegionalRecord", "StrictJSON", "TenantRegistry",
+                .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "HTTPTypes", package: "swift-http-types"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
@@ -412,7 +416,11 @@ let package = Package(
             path: "Tests/PaaS/ApplicationRegistryTests"),
         .testTarget(
             name: "RegionalRecordTests",
-            dependencies: ["CloudModel", "PostgresDriver", "RegionalRecord", "TenantRegistry", "TestSupport"],
+            dependencies: [
+                "ClinicalData", "CloudModel", "PostgresDriver", "RegionalRecord", "StrictJSON", "TenantRegistry",
+                "TestSupport",
+                .product(name: "NIOCore", package: "swift-nio"),
+            ],
             path: "Tests/PaaS/RegionalRecordTests"),
         .testTarget(
             name: "HealthRecordExchangeTests",

@@ -14,6 +14,15 @@ extension ProblemCode {
         "unauthenticated", status: 401, title: "A valid access token is needed.")
     package static let insufficientScope = ProblemCode(
         "insufficient-scope", status: 403, title: "The access token does not allow this operation.")
+    package static let institutionRequired = ProblemCode(
+        "institution-required", status: 403, title: "The region's records are for clients that act for an institution.")
+    package static let purposeRequired = ProblemCode(
+        "purpose-required", status: 403,
+        title: "A request for a patient's records names a practitioner and a purpose in the client's assertion.")
+    package static let consentRequired = ProblemCode(
+        "consent-required", status: 403, title: "No consent permits this institution this purpose now.")
+    package static let bureauRequired = ProblemCode(
+        "bureau-required", status: 403, title: "Only the bureau's clients record consents and read access logs.")
     package static let originNotAllowed = ProblemCode(
         "origin-not-allowed", status: 403, title: "This origin is not registered with the tenant.")
     package static let notFound = ProblemCode("not-found", status: 404, title: "There is nothing at this address.")
@@ -34,6 +43,8 @@ extension ProblemCode {
     package static let uriTooLong = ProblemCode("uri-too-long", status: 414, title: "The request target is too long.")
     package static let unsupportedMediaType = ProblemCode(
         "unsupported-media-type", status: 415, title: "The operation does not take this Content-Type.")
+    package static let consentRefused = ProblemCode(
+        "consent-refused", status: 422, title: "The consent breaks a rule of the region.")
     package static let idempotencyMismatch = ProblemCode(
         "idempotency-mismatch", status: 422, title: "This Idempotency-Key was used with another request.")
     package static let illegalTransition = ProblemCode(
@@ -48,6 +59,8 @@ extension ProblemCode {
         "not-implemented", status: 501, title: "The server does not know this method.")
     package static let unavailable = ProblemCode(
         "unavailable", status: 503, title: "Something this operation needs is away; try again.")
+    package static let holderUnavailable = ProblemCode(
+        "holder-unavailable", status: 503, title: "The institution that holds the record does not answer now.")
     package static let deadlineExceeded = ProblemCode(
         "deadline-exceeded", status: 504,
         title: "The request took longer than it may; it may or may not have had effect.")
@@ -55,8 +68,10 @@ extension ProblemCode {
     /// Every code of the edge, for the documentation test.
     package static let all: [ProblemCode] = [
         malformedRequest, malformedJSON, invalidInput, unknownParameter, idempotencyKeyRequired, unauthenticated,
-        insufficientScope, originNotAllowed, notFound, methodNotAllowed, notAcceptable, requestTimeout, conflict,
-        idempotencyInProgress, preconditionFailed, contentTooLarge, uriTooLong, unsupportedMediaType,
+        insufficientScope, institutionRequired, purposeRequired, consentRequired, bureauRequired, originNotAllowed,
+        notFound, methodNotAllowed, notAcceptable, requestTimeout, conflict,
+        idempotencyInProgress, consentRefused, holderUnavailable, preconditionFailed, contentTooLarge, uriTooLong,
+        unsupportedMediaType,
         idempotencyMismatch, illegalTransition, tooManyRequests, headerTooLarge, internalError, notImplemented,
         unavailable, deadlineExceeded,
     ]

@@ -2,6 +2,9 @@
 package enum RegionalRecordMigrations {
     /// File names and contents, for the `region` series.
     package static var files: [(name: String, bytes: [UInt8])] {
-        [("V0001__create_patient_index.sql", PackageResources.V0001__create_patient_index_sql)]
+        [
+            ("V0001__create_patient_index.sql", PackageResources.V0001__create_patient_index_sql),
+            ("V0002__consent_and_decisions.sql", PackageResources.V0002__consent_and_decisions_sql),
+        ]
     }
 }

@@ -48,6 +48,7 @@ package enum AuditInteraction: Int16, Sendable, Hashable, CaseIterable {
     case searchSystem = 11
     case transaction = 12
     case batch = 13
+    case operation = 14
 
     /// The code in http://hl7.org/fhir/restful-interaction.
     package var code: String {
@@ -65,6 +66,7 @@ package enum AuditInteraction: Int16, Sendable, Hashable, CaseIterable {
         case .searchSystem: "search-system"
         case .transaction: "transaction"
         case .batch: "batch"
+        case .operation: "operation"
         }
     }
 
@@ -75,7 +77,7 @@ package enum AuditInteraction: Int16, Sendable, Hashable, CaseIterable {
         case .create: "C"
         case .update, .patch: "U"
         case .delete: "D"
-        case .historyType, .historySystem, .searchType, .searchSystem, .transaction, .batch: "E"
+        case .historyType, .historySystem, .searchType, .searchSystem, .transaction, .batch, .operation: "E"
         }
     }
 }

@@ -13,7 +13,9 @@ package struct AuditEventRenderer: Sendable {
     }
 
     /// The resource's bytes, `id` and complete `meta` included: audit events have one version.
-    package func render(_ row: AuditRow) -> [UInt8] {
+    ///
+    /// - Parameter crossing: of an event in the region's log, on whose side which institutions were.
+    package func render(_ row: AuditRow, crossing: AuditCrossing? = nil) -> [UInt8] {
         var json = JSONWriter(reservingCapacity: 2048)
         json.object { json in
             json.member("resourceType", "AuditEvent")
@@ -36,7 +38,11 @@ package struct AuditEventRenderer: Sendable {
             json.member("action", row.action)
             json.member("recorded", FHIRInstant.text(row.recorded))
             json.member("outcome", String(row.outcome))
-            json.arrayMember("agent") { agents(row, &$0) }
+            json.member("outcomeDesc", crossing?.reason)
+            json.arrayMember("agent") { json in
+                agents(row, &json)
+                crossing?.writeAgents(to: &json)
+            }
             json.member("source") { json in
                 json.member("observer") { $0.member("display", "medcloud") }
                 json.arrayMember("type") { json in
@@ -46,7 +52,10 @@ package struct AuditEventRenderer: Sendable {
                     }
                 }
             }
-            json.arrayMember("entity") { Self.entities(row, &$0) }
+            json.arrayMember("entity") { json in
+                Self.entities(row, &json)
+                crossing?.writeEntities(to: &json)
+            }
         }
         return json.bytes
     }
@@ -132,6 +141,51 @@ package struct AuditEventRenderer: Sendable {
             }
         return "https://profiles.ihe.net/ITI/BALP/StructureDefinition/IHE.BasicAudit."
             + (row.patient == nil ? "" : "Patient") + kind
+    }
+}
+
+/// Which institutions a request across institutions was between, beside what every event says.
+package struct AuditCrossing: Sendable, Hashable {
+    /// The tenant for which the client asked.
+    package let institution: String
+    /// The tenants whose records were opened.
+    package let holders: [String]
+    /// The consent that permitted it: `ID/_history/VERSION`.
+    package let consent: String?
+    /// Why it was permitted or refused.
+    package let reason: String?
+
+    package init(institution: String, holders: [String], consent: String?, reason: String?) {
+        self.institution = institution
+        self.holders = holders
+        self.consent = consent
+        self.reason = reason
+    }
+
+    fileprivate func writeAgents(to json: inout JSONWriter) {
+        Self.agent("PROV", "healthcare provider", institution, &json)
+        for holder in holders { Self.agent("CST", "custodian", holder, &json) }
+    }
+
+    private static func agent(_ code: String, _ display: String, _ tenant: String, _ json: inout JSONWriter) {
+        let system = code == "CST" ? "v3-ParticipationType" : "v3-RoleClass"
+        json.object { json in
+            json.agentType("http://terminology.hl7.org/CodeSystem/" + system, code, display)
+            json.member("who") { json in
+                json.member("identifier") { json in
+                    json.member("system", "urn:medcloud:tenant")
+                    json.member("value", tenant)
+                }
+            }
+            json.member("requestor", false)
+        }
+    }
+
+    fileprivate func writeEntities(to json: inout JSONWriter) {
+        guard let consent else { return }
+        json.entity(type: ("2", "System Object"), role: ("4", "Domain Resource")) { json in
+            json.member("what") { $0.member("reference", "Consent/" + consent) }
+        }
     }
 }
 

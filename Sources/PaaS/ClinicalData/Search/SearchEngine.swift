@@ -8,7 +8,7 @@ package import PostgresDriver
 /// anywhere: the engine has no state but the definitions and the key of its cursors.
 package struct SearchEngine: Sendable {
     package let definitions: Definitions
-    private let cursors: SearchCursor
+    let cursors: SearchCursor
 
     /// - Parameter cursorKey: Signs cursors; at least 32 bytes, the same at every worker.
     package init(definitions: Definitions, cursorKey: [UInt8]) {
@@ -82,7 +82,8 @@ package struct SearchEngine: Sendable {
 
     // MARK: Parts
 
-    private func count(_ plan: SearchPlan, on connection: PostgresConnection) async throws -> Int64 {
+    /// How many resources match.
+    package func count(_ plan: SearchPlan, on connection: PostgresConnection) async throws -> Int64 {
         let result = try await query(SearchCompiler(plan: plan).count(), on: connection)
         return try result[0].int8(0)
     }

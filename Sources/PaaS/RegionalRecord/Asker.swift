@@ -1,0 +1,34 @@
+package import CloudModel
+import PostgresDriver
+
+/// Who asks the region and for whom, as every decision and audit row of the request names it. All of it comes from the
+/// verified token.
+package struct Asker: Sendable, Hashable {
+    /// The tenant that the client acts for.
+    package let institution: TenantID
+    package let client: String
+    /// The practitioner that the client named in its signed assertion.
+    package let practitioner: String?
+    /// A code of v3 PurposeOfUse from the signed assertion.
+    package let purpose: String?
+    package let requestID: String
+    /// The client's network address.
+    package let source: String
+
+    package init(
+        institution: TenantID, client: String, practitioner: String?, purpose: String?, requestID: String,
+        source: String
+    ) {
+        self.institution = institution
+        self.client = client
+        self.practitioner = practitioner
+        self.purpose = purpose
+        self.requestID = requestID
+        self.source = source
+    }
+
+    /// The first two arguments of the functions in `region`: acting, asker.
+    var values: [PostgresValue] {
+        [.text(institution.rawValue), .textArray([client, practitioner, purpose, requestID, source])]
+    }
+}

@@ -1,0 +1,149 @@
+package import ClinicalData
+import CloudModel
+package import NIOCore
+import PostgresDriver
+
+/// One version of a consent as it is stored.
+package struct ConsentRecord: Sendable {
+    package let id: RegionID
+    package let version: Int32
+    /// Microseconds since 1970.
+    package let recordedAt: Int64
+    package let method: WriteMethod
+    /// Stored form, see `ResourceBytes`.
+    package let content: ByteBuffer
+
+    /// What is served.
+    package var bytes: ByteBuffer {
+        ResourceBytes.spliced(content: content, version: version, lastUpdated: recordedAt)
+    }
+}
+
+/// Which consents a search finds, and where its page begins.
+package struct ConsentSearch: Sendable {
+    /// The place behind a consent in the order of the search: newest first.
+    package struct Position: Sendable, Hashable {
+        /// Microseconds since 1970.
+        package let recordedAt: Int64
+        package let id: RegionID
+
+        package init(recordedAt: Int64, id: RegionID) {
+            self.recordedAt = recordedAt
+            self.id = id
+        }
+    }
+
+    package var patient: RegionID?
+    package var status: ConsentTerms.Status?
+    package var before: Position?
+    package var limit: Int
+
+    package init(patient: RegionID?, status: ConsentTerms.Status?, before: Position?, limit: Int) {
+        self.patient = patient
+        self.status = status
+        self.before = before
+        self.limit = limit
+    }
+}
+
+extension SharingDatabase {
+    private static let writeStatement = PostgresStatement(
+        """
+        select version, recorded_at
+        from region.write_consent($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+        """)
+
+    /// Records a consent or a new version of one, with its audit row. When this returns, every decision that follows is
+    /// made by it: a revocation has taken effect.
+    ///
+    /// - Parameters:
+    ///   - creates: whether `id` is a new identity.
+    ///   - expected: the version of `If-Match`; nil = any.
+    ///   - content: stored form.
+    /// - Throws: `unknown-patient`, `patient-changed`, `unknown-consent`, `version-conflict`, `illegal-transition`.
+    package func write(
+        _ terms: ConsentTerms, id: RegionID, creates: Bool, expected: Int32?, content: ByteBuffer, by asker: Asker
+    ) async throws(RegionalRecordError) -> ConsentRecord {
+        let rows = try await call(
+            Self.writeStatement,
+            asker.values + [
+                .uuid(id.text), .bool(creates), .int4(expected ?? 0), .uuid(terms.patient.text),
+                .text(terms.status.rawValue), .textArray(terms.grantees.map(\.rawValue)), .textArray(terms.purposes),
+                terms.types.map { .int2Array($0.map(\.code)) } ?? .null, .timestamptz(terms.starts),
+                .timestamptz(terms.ends), .utf8(content),
+            ])
+        guard let row = rows.first else { throw RegionalRecordError(.failed) }
+        return try Self.read { () throws(PostgresError) in
+            ConsentRecord(
+                id: id, version: try row.int4(0), recordedAt: try row.timestamptz(1),
+                method: creates ? .create : .update, content: content)
+        }
+    }
+
+    private static let consentsStatement = PostgresStatement(
+        """
+        select id::text, version, recorded_at, content
+        from region.consents($1, $2, $3, $4, $5, $6, $7, $8, $9)
+        """)
+
+    /// The current version of a consent that the asker's institution recorded; nil when there is none. Recorded.
+    package func consent(_ id: RegionID, by asker: Asker) async throws(RegionalRecordError) -> ConsentRecord? {
+        let rows = try await call(
+            Self.consentsStatement,
+            asker.values + [.uuid(id.text), .null, .null, .null, .null, .int4(1), .null])
+        return try Self.records(rows).first
+    }
+
+    /// The consents that the asker's institution recorded, newest first, one more than the limit when there are more.
+    /// Recorded.
+    package func consents(
+        _ search: ConsentSearch, query: String, by asker: Asker
+    ) async throws(RegionalRecordError) -> [ConsentRecord] {
+        let rows = try await call(
+            Self.consentsStatement,
+            asker.values + [
+                .null, search.patient.map { .uuid($0.text) } ?? .null,
+                search.status.map { .text($0.rawValue) } ?? .null,
+                search.before.map { .timestamptz($0.recordedAt) } ?? .null,
+                search.before.map { .uuid($0.id.text) } ?? .null, .int4(Int32(clamping: search.limit + 1)),
+                .text(query),
+            ])
+        return try Self.records(rows)
+    }
+
+    private static func records(_ rows: PostgresResult) throws(RegionalRecordError) -> [ConsentRecord] {
+        try read { () throws(PostgresError) in
+            var records: [ConsentRecord] = []
+            for row in rows {
+                guard let id = RegionID(try row.string(0)) else { throw PostgresError(.decoding, "not a consent's id") }
+                records.append(
+                    ConsentRecord(
+                        id: id, version: try row.int4(1), recordedAt: try row.timestamptz(2), method: .update,
+                        content: try row.buffer(3)))
+            }
+            return records
+        }
+    }
+
+    private static let versionsStatement = PostgresStatement(
+        "select version, recorded_at, method, content from region.consent_versions($1, $2, $3, $4)")
+
+    /// The versions of a consent, newest first, or one of them. Recorded.
+    package func versions(
+        of id: RegionID, version: Int32?, by asker: Asker
+    ) async throws(RegionalRecordError) -> [ConsentRecord] {
+        let rows = try await call(
+            Self.versionsStatement, asker.values + [.uuid(id.text), version.map { .int4($0) } ?? .null])
+        return try Self.read { () throws(PostgresError) in
+            var records: [ConsentRecord] = []
+            for row in rows {
+                records.append(
+                    ConsentRecord(
+                        id: id, version: try row.int4(0), recordedAt: try row.timestamptz(1),
+                        method: WriteMethod(rawValue: UInt8(truncatingIfNeeded: try row.int2(2))) ?? .update,
+                        content: try row.buffer(3)))
+            }
+            return records
+        }
+    }
+}

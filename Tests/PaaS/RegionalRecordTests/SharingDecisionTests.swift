@@ -1,0 +1,173 @@
+import ClinicalData
+import CloudModel
+import PostgresDriver
+import RegionalRecord
+import Synchronization
+import TestSupport
+import Testing
+
+/// When the answer to a revocation was there.
+private final class Revocation: Sendable {
+    let at = Mutex<ContinuousClock.Instant?>(nil)
+}
+
+@Suite struct SharingDecisionTests {
+    @Test func `without a consent nothing is permitted, and who holds something is not said`() async throws {
+        let fixture = try await SharingFixture()
+        let outcome = try #require(try await fixture.decide())
+        #expect(!outcome.isPermitted && outcome.permits.isEmpty && outcome.withheld == 1)
+    }
+
+    @Test func `a consent permits its institution its purpose, and the access it mints names the holder`() async throws
+    {
+        let fixture = try await SharingFixture()
+        try await fixture.write(try fixture.terms())
+        let outcome = try #require(try await fixture.decide())
+        let permit = try #require(outcome.permits.first)
+        #expect(outcome.isPermitted && outcome.withheld == 0 && outcome.patient == fixture.patient)
+        #expect(permit.access == TenantAccess(minting: fixture.holder, origin: .sharingDecision))
+        #expect(permit.patientID == "p1" && permit.reason == .consent && permit.types == nil)
+        #expect(try await fixture.decide(purpose: "HRESCH")?.isPermitted == false)
+        #expect(try await fixture.decide(institution: fixture.bureau)?.isPermitted == false)
+    }
+
+    @Test func `what lies with oneself needs no consent`() async throws {
+        let fixture = try await SharingFixture()
+        let outcome = try #require(try await fixture.decide(institution: fixture.holder))
+        #expect(outcome.permits.map(\.reason) == [.ownRecord])
+    }
+
+    @Test func `a consent counts from its beginning to its end while it is active`() async throws {
+        let fixture = try await SharingFixture()
+        let now = SharingFixture.now()
+        try await fixture.write(try fixture.terms(.draft))
+        try await fixture.write(
+            try fixture.terms(starts: now + SharingFixture.hour, ends: now + 2 * SharingFixture.hour))
+        try await fixture.write(try fixture.terms(starts: 0, ends: now - SharingFixture.hour))
+        #expect(try await fixture.decide()?.isPermitted == false)
+    }
+
+    @Test func `a consent for some types permits those`() async throws {
+        let fixture = try await SharingFixture()
+        let condition = try #require(ResourceType.named("Condition"))
+        let observation = try #require(ResourceType.named("Observation"))
+        try await fixture.write(try fixture.terms(types: [condition]))
+        #expect(try await fixture.decide(RegionalRequest(.searchType, type: observation))?.isPermitted == false)
+        #expect(try await fixture.decide(RegionalRequest(.searchType, type: condition))?.isPermitted == true)
+        #expect(try await fixture.decide()?.permits.first?.types == [condition])
+    }
+
+    @Test func `a record is named by an alias that stays, and decided through it`() async throws {
+        let fixture = try await SharingFixture(records: ["p1", "p2"])
+        try await fixture.write(try fixture.terms())
+        let outcome = try #require(try await fixture.decide())
+        #expect(Set(outcome.permits.map(\.alias)).count == 2)
+        #expect(try await fixture.decide()?.permits.map(\.alias) == outcome.permits.map(\.alias))
+        let first = try #require(outcome.permits.first)
+        let one = try await fixture.sharing.decide(
+            on: .record(first.alias), for: RegionalRequest(.read), by: SharingFixture.asker(fixture.reader))
+        #expect(one?.permits.map(\.patientID) == [first.patientID])
+        let unknown = try #require(RecordAlias("00000000"))
+        let nothing = try await fixture.sharing.decide(
+            on: .record(unknown), for: RegionalRequest(.read), by: SharingFixture.asker(fixture.reader))
+        #expect(nothing == nil)
+    }
+
+    @Test func `a crossing without practitioner or purpose is refused by the database too`() async throws {
+        let fixture = try await SharingFixture()
+        for asker in [
+            SharingFixture.asker(fixture.reader, practitioner: nil), SharingFixture.asker(fixture.reader, purpose: nil),
+        ] {
+            await #expect {
+                try await fixture.sharing.decide(on: .patient(fixture.patient), for: .init(.read), by: asker)
+            } throws: { ($0 as? RegionalRecordError)?.code == .denied }
+        }
+    }
+
+    @Test func `each request is in the patient's log, the refused ones too`() async throws {
+        let fixture = try await SharingFixture()
+        _ = try await fixture.decide()
+        let consent = try await fixture.write(try fixture.terms())
+        _ = try await fixture.decide()
+        try await fixture.sharing.recordRefusal(
+            RegionalRequest(.read, type: ResourceType.named("Patient")), patient: fixture.patient,
+            reason: "insufficient-scope", by: SharingFixture.asker(fixture.reader))
+        let log = try await fixture.sharing.accessLog(
+            of: fixture.patient, before: nil, limit: 50, query: "", by: SharingFixture.asker(fixture.bureau))
+        let told = log.reversed().map { "\($0.event.action) \($0.event.outcome) \($0.crossing.reason ?? "-")" }
+        #expect(
+            told == ["E 0 -", "E 4 no-consent", "C 0 -", "E 0 consent", "R 4 insufficient-scope"])
+        let permitted = try #require(log.first { $0.crossing.reason == "consent" })
+        #expect(permitted.crossing.holders == [fixture.holder.rawValue])
+        #expect(permitted.crossing.institution == fixture.reader.rawValue)
+        #expect(permitted.crossing.consent == "\(consent.id)/_history/1")
+        #expect(permitted.event.practitioner == "Practitioner/2" && permitted.event.purpose == "TREAT")
+        let page = try await fixture.sharing.accessLog(
+            of: fixture.patient, before: log[1].event.sequence, limit: 1, query: "",
+            by: SharingFixture.asker(fixture.bureau))
+        #expect(page.map(\.event.sequence) == [log[2].event.sequence, log[3].event.sequence])
+    }
+
+    @Test func `no decision that begins after a revocation was answered permits anything`() async throws {
+        let fixture = try await SharingFixture()
+        let active = try await fixture.write(try fixture.terms())
+        let revocation = Revocation()
+        let (late, early) = try await withThrowingTaskGroup(of: (late: Int, early: Int).self) { group in
+            for _ in 0..<100 {
+                group.addTask {
+                    var (late, early) = (0, 0)
+                    while true {
+                        let begun = ContinuousClock.now
+                        let isPermitted = try await fixture.decide()?.isPermitted ?? false
+                        let revoked = revocation.at.withLock { $0 }
+                        if isPermitted { if let revoked, begun > revoked { late += 1 } else { early += 1 } }
+                        if let revoked, begun > revoked + .milliseconds(200) { return (late, early) }
+                    }
+                }
+            }
+            try await Task.sleep(for: .milliseconds(300))
+            try await fixture.write(try fixture.terms(.inactive), id: active.id)
+            let answered = ContinuousClock.now
+            revocation.at.withLock { $0 = answered }
+            var sum = (late: 0, early: 0)
+            for try await counts in group { sum = (sum.late + counts.late, sum.early + counts.early) }
+            return sum
+        }
+        #expect(late == 0)
+        #expect(early > 0)
+    }
+
+    @Test func `rows of the log and of decisions cannot be changed by their owner's functions`() async throws {
+        _ = try await SharingFixture()
+        let pool = try await TestRegion.shared.superuser(cluster: "control", database: "region")
+        for table in ["audit_event", "sharing_decision", "consent_version"] {
+            let changed = try await pool.withTransaction { connection in
+                try await connection.execute("set local role medcloud_owner; set local region.acting = 'region'")
+                return try await connection.query(
+                    PostgresStatement(
+                        "with gone as (delete from region.\(table) returning 1) select count(*) from gone"))[0]
+                    .int8(0)
+            }
+            #expect(changed == 0, "\(table)")
+        }
+        let open = try await pool.query(
+            PostgresStatement(
+                """
+                select relname from pg_class
+                where relnamespace = 'region'::regnamespace and relkind in ('r', 'p')
+                  and relname not in ('patient', 'patient_identifier') and not (relrowsecurity and relforcerowsecurity)
+                """))
+        #expect(try open.map { try $0.string(0) } == [])
+        let loose = try await pool.query(
+            PostgresStatement(
+                """
+                select p.proname from pg_proc p
+                where p.pronamespace = 'region'::regnamespace
+                  and (p.proowner <> 'medcloud_owner'::regrole
+                       or not coalesce(p.proconfig, '{}') @> array['search_path=pg_catalog, pg_temp']
+                       or p.proacl is null or exists (select from aclexplode(p.proacl) where grantee = 0))
+                """))
+        #expect(try loose.map { try $0.string(0) } == [])
+        await pool.shutdown()
+    }
+}
