@@ -180,6 +180,7 @@ let package = Package(
                 .embedInCode("Migrations/V0001__clinical_store.sql"),
                 .embedInCode("Migrations/V0002__write.sql"),
                 .embedInCode("Migrations/V0003__answers_and_grants.sql"),
+                .embedInCode("Migrations/V0004__outbox.sql"),
             ]),
         /// Clients, keys and the authorization server of a tenant.
         .target(
@@ -203,12 +204,13 @@ let package = Package(
         .target(
             name: "EventBus",
             dependencies: [
-                "ClinicalData", "CloudModel", "PostgresDriver", "SchemaMigration", "TenantRegistry",
+                "ClinicalData", "CloudModel", "CloudTelemetry", "PostgresDriver", "SchemaMigration", "TenantRegistry",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
             ],
-            path: "Sources/PaaS/EventBus"),
+            path: "Sources/PaaS/EventBus",
+            resources: [.embedInCode("Migrations/V0003__create_outbox_lease.sql")]),
         /// What belongs to no single tenant: patient index, record locator, consents and sharing decisions.
         .target(
             name: "RegionalRecord",
@@ -300,8 +302,9 @@ let package = Package(
         .executableTarget(
             name: "medcloudd",
             dependencies: [
-                "ApplicationRegistry", "ClinicalData", "CloudIdentity", "CloudModel", "CloudTelemetry", "Gateway",
-                "HealthRecordExchange", "ModuleKit", "PostgresDriver", "TenantRegistry",
+                "ApplicationRegistry", "ClinicalData", "CloudIdentity", "CloudModel", "CloudTelemetry", "EventBus",
+                "Gateway",
+                "HealthRecordExchange", "ModuleKit", "PostgresDriver", "RegionalRecord", "TenantRegistry",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
@@ -314,7 +317,7 @@ let package = Package(
             name: "medcloud-controller",
             dependencies: [
                 "ApplicationRegistry", "ClinicalData", "CloudModel", "CloudTelemetry", "Coordination",
-                "DatabaseService", "PostgresDriver", "RegionalRecord", "ResourcePools", "SchemaMigration",
+                "DatabaseService", "EventBus", "PostgresDriver", "RegionalRecord", "ResourcePools", "SchemaMigration",
                 "TenantRegistry",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
@@ -331,7 +334,7 @@ let package = Package(
             name: "TestSupport",
             dependencies: [
                 "ApplicationRegistry", "CLinux", "ClinicalData", "CloudIdentity", "CloudModel", "Coordination",
-                "DatabaseService", "PostgresDriver", "RegionalRecord", "ResourcePools", "SchemaMigration",
+                "DatabaseService", "EventBus", "PostgresDriver", "RegionalRecord", "ResourcePools", "SchemaMigration",
                 "TenantRegistry",
                 "Virtualization",
                 .product(name: "Logging", package: "swift-log"),
@@ -415,10 +418,20 @@ let package = Package(
             ],
             path: "Tests/PaaS/ApplicationRegistryTests"),
         .testTarget(
+            name: "EventBusTests",
+            dependencies: [
+                "ClinicalData", "CloudModel", "CloudTelemetry", "EventBus", "PostgresDriver", "SchemaMigration",
+                "TenantRegistry", "TestSupport",
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"),
+            ],
+            path: "Tests/PaaS/EventBusTests"),
+        .testTarget(
             name: "RegionalRecordTests",
             dependencies: [
-                "ClinicalData", "CloudModel", "PostgresDriver", "RegionalRecord", "StrictJSON", "TenantRegistry",
-                "TestSupport",
+                "ClinicalData", "CloudModel", "CloudTelemetry", "EventBus", "PostgresDriver", "RegionalRecord",
+                "StrictJSON", "TenantRegistry", "TestSupport",
+                .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
             ],
             path: "Tests/PaaS/RegionalRecordTests"),

@@ -4,6 +4,7 @@ package import CloudIdentity
 package import CloudModel
 import Coordination
 package import DatabaseService
+import EventBus
 import Foundation
 import Logging
 import NIOCore
@@ -57,7 +58,7 @@ package final class TestRegion: Sendable {
                 name: "control",
                 embedded: TenantRegistryMigrations.files + ApplicationRegistryMigrations.files
                     + CoordinationMigrations.files + ResourcePoolMigrations.files),
-            region: try .from(name: "region", embedded: RegionalRecordMigrations.files),
+            region: try .from(name: "region", embedded: RegionalRecordMigrations.files + EventBusMigrations.files),
             tenant: try .from(name: "tenant", embedded: TenantSchema.files))
         for path in ["", "/run", "/run/control", "/run/cell-1"] { try Self.makeDirectory(directory + path) }
         control = Self.controlDatabase(state: state, key: key)

@@ -6,6 +6,7 @@ import CloudModel
 import CloudTelemetry
 import Coordination
 import DatabaseService
+import EventBus
 import Glibc
 import Logging
 import NIOCore
@@ -51,7 +52,7 @@ do {
                 name: "control",
                 embedded: TenantRegistryMigrations.files + ApplicationRegistryMigrations.files
                     + CoordinationMigrations.files + ResourcePoolMigrations.files),
-            region: try .from(name: "region", embedded: RegionalRecordMigrations.files),
+            region: try .from(name: "region", embedded: RegionalRecordMigrations.files + EventBusMigrations.files),
             tenant: try .from(name: "tenant", embedded: TenantSchema.files)),
         extensions: .operatorRegistration(state: state, logger: logger),
         version: "1", process: getpid(),

@@ -1,7 +1,9 @@
 import ApplicationRegistry
+import ClinicalData
 import CloudIdentity
 import CloudModel
 import CloudTelemetry
+import EventBus
 import Gateway
 import Glibc
 import HealthRecordExchange
@@ -10,6 +12,7 @@ import ModuleKit
 import NIOCore
 import NIOPosix
 import PostgresDriver
+import RegionalRecord
 import ServiceLifecycle
 import TenantRegistry
 import UnixSignals
@@ -68,16 +71,32 @@ struct Medcloudd {
         let administration = TenantAdministration(
             control: control, database: applications, verifier: verifier, endpoints: endpoints)
 
+        // What leaves the tenants' databases, and the region's index that it feeds.
+        let registry = MetricsRegistry()
+        let region = RegionDatabase(
+            pool: PostgresPool(
+                configuration: RegionDatabase.configuration(state: state, key: key), eventLoopGroup: loops,
+                logger: log))
+        let index = PatientIndexFeed(
+            region: region, base: { endpoints.fhirBase($0) },
+            today: { String(FHIRInstant.text(microsecondsSince1970()).prefix(10)) })
+        let outbox = OutboxPump(
+            consumer: index, region: region, control: control, databases: databases,
+            holder: "\(configuration.worker)-\(UInt64.random(in: 0 ... .max))",
+            metrics: OutboxMetrics(registry: registry, worker: configuration.worker, consumer: index.name),
+            logger: log)
+
         // The modules.
         let modules: [any Module] = [
-            HealthRecordExchange(cursorKey: key.derived(purpose: "cursor"), now: microsecondsSince1970)
+            HealthRecordExchange(
+                cursorKey: key.derived(purpose: "cursor"), now: microsecondsSince1970,
+                didWrite: { outbox.committed($0) })
         ]
         for module in modules { try await module.provision() }
 
         // The edge.
         let limits = configuration.limits.fitting(
             descriptors: descriptors, reserved: databaseLimits.connections)
-        let registry = MetricsRegistry()
         ProcessMetrics.register(in: registry)
         let checks =
             [
@@ -107,7 +126,10 @@ struct Medcloudd {
 
         // Shutdown runs backwards: the server drains first, the databases close last.
         let background =
-            [BackgroundService { await databases.run() }, BackgroundService { try await revocations.run() }]
+            [
+                BackgroundService { await databases.run() }, BackgroundService { try await revocations.run() },
+                BackgroundService { try await outbox.run() },
+            ]
             + modules.map { module in BackgroundService { try await module.run() } }
         var group = ServiceGroupConfiguration(
             services: (background.map { $0 as any Service } + [server]).map { .init(service: $0) },

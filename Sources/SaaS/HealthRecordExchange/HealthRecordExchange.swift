@@ -1,5 +1,5 @@
 package import ClinicalData
-import CloudModel
+package import CloudModel
 import HTTPTypes
 package import ModuleKit
 import NIOCore
@@ -10,13 +10,17 @@ import TenantRegistry
 package struct HealthRecordExchange: Module {
     private let service: RecordService
     private let reader: ResourceHotRead
+    private let didWrite: @Sendable (TenantID) -> Void
 
     /// - Parameters:
     ///   - cursorKey: Signs the cursors of searches and histories; at least 32 bytes, the same at every worker.
     ///   - now: Microseconds since 1970.
+    ///   - didWrite: Called after something may have been committed in a tenant's database; must not wait.
     package init(
-        definitions: Definitions = .r4, cursorKey: [UInt8], now: @escaping @Sendable () -> Int64
+        definitions: Definitions = .r4, cursorKey: [UInt8], now: @escaping @Sendable () -> Int64,
+        didWrite: @escaping @Sendable (TenantID) -> Void = { _ in }
     ) {
+        self.didWrite = didWrite
         service = RecordService(
             services: ExchangeServices(
                 definitions: definitions, store: ClinicalStore(),
@@ -57,7 +61,11 @@ package struct HealthRecordExchange: Module {
     }
 
     package func handle(_ request: ModuleRequest, in tenant: TenantServices) async throws -> ModuleResponse {
-        try await handle(request, pool: tenant.database.pool)
+        let response = try await handle(request, pool: tenant.database.pool)
+        if request.method != .get, request.method != .head, response.status.kind == .successful {
+            didWrite(tenant.database.access.tenant)
+        }
+        return response
     }
 
     /// The same for a caller that holds the connections itself.

@@ -7,6 +7,7 @@ package enum TenantSchema {
         ("V0001__clinical_store.sql", PackageResources.V0001__clinical_store_sql),
         ("V0002__write.sql", PackageResources.V0002__write_sql),
         ("V0003__answers_and_grants.sql", PackageResources.V0003__answers_and_grants_sql),
+        ("V0004__outbox.sql", PackageResources.V0004__outbox_sql),
     ]
 
     /// Runs as superuser under the owner's role, after the group role `medcloud_tenant` has been made.

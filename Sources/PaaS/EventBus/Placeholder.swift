@@ -1,1 +1,0 @@
-// Placeholder of the target EventBus until its first file lands.

@@ -1,0 +1,168 @@
+import ClinicalData
+import NIOCore
+import PostgresDriver
+
+/// The outbox of one tenant's database, for one consumer under one lease.
+struct TenantOutbox: Sendable {
+    let pool: PostgresPool
+    let consumer: String
+    let token: Int64
+    /// The name of the tenant's database.
+    let source: String
+    /// How long one statement may take.
+    let timeout: TimeAmount
+
+    struct Start: Sendable {
+        let position: Int64
+        let rebuildUntil: Int64?
+    }
+
+    /// A look at what is to be done.
+    struct Look: Sendable {
+        /// Beyond the position, by number.
+        let changes: [OutboxChange]
+        /// Waiting ones that are due, the first of each resource.
+        let due: [OutboxChange]
+        /// The lowest transaction id that was running when `changes` was read.
+        let oldestRunning: Int64
+        /// How long ago each of `changes` was written.
+        let ages: [Duration]
+    }
+
+    /// What waits after an advance.
+    struct Waiting: Sendable {
+        let deferred: Int64
+        let parked: Int64
+        /// When the next try is due; nil when only parked changes wait.
+        let nextDue: Duration?
+    }
+
+    private func run(_ statement: PostgresStatement, _ values: [PostgresValue]) async throws -> PostgresResult {
+        try await pool.query(statement, values, deadline: .now() + timeout)
+    }
+
+    private static let takeStatement = PostgresStatement("select position, rebuild_until from outbox.take($1, $2)")
+
+    /// - Throws: `PostgresError` with SQLSTATE MC423 and the token in its detail when a later lease was here.
+    func take() async throws -> Start {
+        let result = try await run(Self.takeStatement, [.text(consumer), .int8(token)])
+        guard let row = result.first else { throw PostgresError(.decoding, "the outbox gave no position") }
+        return Start(position: try row.int8(0), rebuildUntil: try row.optionalInt8(1))
+    }
+
+    private static let columns =
+        "k.seq, k.rid, k.type, k.id, k.version, ascii(k.method::text)::int2 as method, k.at"
+
+    // One statement, hence one snapshot: the changes are all that is visible to whom nobody older is running.
+    private static let changesStatement = PostgresStatement(
+        """
+        select \(columns), 0 as attempts,
+            exists (select from outbox.deferred d where d.consumer = $1 and d.rid = k.rid) as is_blocked,
+            pg_snapshot_xmin(pg_current_snapshot())::text::int8 as oldest_running,
+            (extract(epoch from medcloud.now() - k.at) * 1000000)::int8 as age
+        from fhir.change k
+        where k.seq > $2
+        order by k.seq
+        limit $3
+        """)
+
+    private static let dueStatement = PostgresStatement(
+        """
+        select \(columns), d.attempts, false as is_blocked
+        from (
+            select distinct on (h.rid) h.seq, h.attempts, h.due_at, h.is_parked
+            from outbox.deferred h
+            where h.consumer = $1
+            order by h.rid, h.seq
+        ) d
+        join fhir.change k on k.seq = d.seq
+        where not d.is_parked and d.due_at <= clock_timestamp()
+        order by d.due_at, d.seq
+        limit $2
+        """)
+
+    /// - Parameter limit: of changes, and of waiting ones.
+    func look(after position: Int64, limit: Int) async throws -> Look {
+        let count = PostgresValue.int8(Int64(limit))
+        let results = try await pool.pipeline(
+            [
+                (Self.changesStatement, [.text(consumer), .int8(position), count]),
+                (Self.dueStatement, [.text(consumer), count]),
+            ], deadline: .now() + timeout)
+        return Look(
+            changes: try results[0].map(change), due: try results[1].map(change),
+            oldestRunning: try results[0].first?.int8(9) ?? 0,
+            ages: try results[0].map { .microseconds(max(0, try $0.int8(10))) })
+    }
+
+    private func change(_ row: PostgresRow) throws -> OutboxChange {
+        guard let type = ResourceType[try row.int2(2)],
+            let method = WriteMethod(rawValue: UInt8(truncatingIfNeeded: try row.int2(5)))
+        else { throw PostgresError(.decoding, "unknown resource type or method") }
+        return OutboxChange(
+            event: OutboxEvent(
+                id: .init(source, try row.int8(0)), aggregate: try row.int8(1), type: type,
+                resourceID: try row.string(3), version: try row.int4(4), method: method, at: try row.timestamptz(6)),
+            attempts: try row.int4(7), isBlocked: try row.bool(8))
+    }
+
+    private static let transactionStatement = PostgresStatement("select pg_current_xact_id()::text::int8")
+
+    /// A transaction id that nobody had before this call.
+    func newTransactionID() async throws -> Int64 {
+        try await run(Self.transactionStatement, [])[0].int8(0)
+    }
+
+    private static let advanceStatement = PostgresStatement(
+        "select deferred, parked, next_due from outbox.advance($1, $2, $3, $4, $5, $6, $7, $8, $9)")
+
+    func advance(to position: Int64, _ record: DeliveryRecord) async throws -> Waiting {
+        let deferred = record.deferred
+        let row = try await run(
+            Self.advanceStatement,
+            [
+                .text(consumer), .int8(token), .int8(position), .int8Array(record.done),
+                .int8Array(deferred.map(\.sequence)), .int4Array(deferred.map(\.attempts)),
+                .int8Array(deferred.map(\.pause.milliseconds)), .boolArray(deferred.map(\.isParked)),
+                .textArray(deferred.map(\.reason)),
+            ])[0]
+        return Waiting(
+            deferred: try row.int8(0), parked: try row.int8(1),
+            nextDue: try row.optionalInt8(2).map { .milliseconds($0) })
+    }
+
+    private static let parkedStatement = PostgresStatement(
+        """
+        select coalesce(json_agg(json_build_object('event', p.event, 'type', p.type, 'id', p.id, 'version', p.version,
+            'attempts', p.attempts, 'reason', p.reason) order by p.seq), '[]')::text
+        from (
+            select d.seq, $2 || '-' || d.seq as event, k.type, k.id, k.version, d.attempts, d.reason
+            from outbox.deferred d
+            join fhir.change k on k.seq = d.seq
+            where d.consumer = $1 and d.is_parked
+            order by d.seq
+            limit 100
+        ) p
+        """)
+
+    /// The first hundred parked changes as a JSON array.
+    func parkedChanges() async throws -> String {
+        try await run(Self.parkedStatement, [.text(consumer), .text(source)])[0].string(0)
+    }
+
+    private static let retryStatement = PostgresStatement("select outbox.retry($1, $2)")
+    private static let rewindStatement = PostgresStatement("select outbox.rewind($1, $2)")
+    private static let endRebuildStatement = PostgresStatement("select outbox.end_rebuild($1, $2)")
+
+    func retry() async throws {
+        _ = try await run(Self.retryStatement, [.text(consumer), .int8(token)])
+    }
+
+    func rewind() async throws {
+        _ = try await run(Self.rewindStatement, [.text(consumer), .int8(token)])
+    }
+
+    func endRebuild() async throws {
+        _ = try await run(Self.endRebuildStatement, [.text(consumer), .int8(token)])
+    }
+}

@@ -1,0 +1,196 @@
+import CloudModel
+import PostgresDriver
+import TenantRegistry
+import TestSupport
+import Testing
+
+@testable import EventBus
+
+@Suite struct OutboxDeliveryTests {
+    @Test func `changes that commit late are never left behind, and each resource's come in order`() async throws {
+        let fixture = try await OutboxFixture()
+        let consumer = RecordingConsumer(name: fixture.consumer, tenant: fixture.tenant)
+        let pumps = [fixture.pump(consumer), fixture.pump(consumer)]
+        try await fixture.running(pumps) {
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                for writer in 0..<8 {
+                    group.addTask {
+                        for _ in 0..<25 {
+                            // Shared resources make transactions wait for each other in the middle.
+                            let ids = ["own-\(writer)", "shared-\(Int.random(in: 0..<4))"]
+                            try await fixture.write(
+                                ids, openFor: .milliseconds(Int.random(in: 0...12)), commits: Int.random(in: 0..<6) > 0)
+                            pumps[writer % 2].committed(fixture.tenant)
+                        }
+                    }
+                }
+                try await group.waitForAll()
+            }
+            let committed = Set(try await fixture.committed())
+            #expect(
+                try await fixture.eventually { Set(consumer.events.map(\.sequence)) == committed },
+                "\(committed.subtracting(consumer.events.map(\.sequence))) were not delivered")
+        }
+        #expect(consumer.overlaps == 0)
+        var versions: [Int64: Int32] = [:]
+        var seen: Set<OutboxEvent.ID> = []
+        for event in consumer.events where seen.insert(event.id).inserted {
+            #expect(event.version == versions[event.aggregate, default: 0] + 1)
+            versions[event.aggregate] = event.version
+        }
+    }
+
+    @Test func `a change before the consumer's first lease is delivered`() async throws {
+        let fixture = try await OutboxFixture()
+        try await fixture.write("a", "b")
+        let consumer = RecordingConsumer(name: fixture.consumer, tenant: fixture.tenant)
+        try await fixture.running([fixture.pump(consumer)]) {
+            try await fixture.expect { consumer.events.count == 2 }
+        }
+    }
+
+    @Test func `a write elsewhere reaches the holder at once`() async throws {
+        let fixture = try await OutboxFixture()
+        let consumer = RecordingConsumer(name: fixture.consumer, tenant: fixture.tenant)
+        var settings = OutboxFixture.settings
+        settings.idle = .seconds(30)
+        let (holder, other) = (fixture.pump(consumer, settings: settings), fixture.pump(consumer, settings: settings))
+        try await fixture.running([holder]) {
+            try await fixture.write("a")
+            holder.committed(fixture.tenant)
+            try await fixture.expect { consumer.events.count == 1 }
+            try await fixture.running([other]) {
+                // The other learns first that it has no lease.
+                try await Task.sleep(for: .milliseconds(500))
+                let began = ContinuousClock.now
+                try await fixture.write("b")
+                other.committed(fixture.tenant)
+                try await fixture.expect { consumer.events.count == 2 }
+                #expect(ContinuousClock.now - began < .seconds(2))
+            }
+        }
+    }
+
+    @Test func `a dead holder is replaced within five seconds`() async throws {
+        let fixture = try await OutboxFixture()
+        let consumer = RecordingConsumer(name: fixture.consumer, tenant: fixture.tenant)
+        guard case .mine = try await fixture.leases(holder: "dead").claim(fixture.tenant) else {
+            Issue.record("the lease was not free")
+            return
+        }
+        let began = ContinuousClock.now
+        try await fixture.write("a")
+        let pump = fixture.pump(consumer)
+        try await fixture.running([pump]) {
+            pump.committed(fixture.tenant)
+            try await fixture.expect { consumer.events.count == 1 }
+            #expect(ContinuousClock.now - began < .seconds(5))
+            #expect(ContinuousClock.now - began > .seconds(2))
+        }
+    }
+
+    @Test func `a holder that wakes up after its lease moves nothing`() async throws {
+        let fixture = try await OutboxFixture()
+        try await fixture.write("a")
+        let stalled = fixture.leases(holder: "stalled", duration: .milliseconds(50))
+        guard case .mine(let first) = try await stalled.claim(fixture.tenant) else {
+            Issue.record("the lease was not free")
+            return
+        }
+        _ = try await fixture.outbox(token: first.token).take()
+        try await Task.sleep(for: .milliseconds(100))
+        guard case .mine(let second) = try await fixture.leases(holder: "next").claim(fixture.tenant) else {
+            Issue.record("the lease did not expire")
+            return
+        }
+        #expect(second.token > first.token)
+        _ = try await fixture.outbox(token: second.token).take()
+        let refusal = await #expect(throws: PostgresError.self) {
+            try await fixture.outbox(token: first.token).advance(to: 1, DeliveryRecord())
+        }
+        #expect(refusal.map { DeliveryFailure($0) } == .leaseLost(token: nil))
+        let late = await #expect(throws: PostgresError.self) { try await fixture.outbox(token: first.token).take() }
+        #expect(late.map { DeliveryFailure($0) } == .leaseLost(token: second.token))
+        let news = try await stalled.renew([first])
+        #expect(news.contains { $0.0 == fixture.tenant && $0.1 == .lost })
+    }
+
+    @Test func `a region database that was restored gives tokens beyond the tenant's`() async throws {
+        let fixture = try await OutboxFixture()
+        _ = try await fixture.outbox(token: 1000).take()
+        try await fixture.write("a")
+        let consumer = RecordingConsumer(name: fixture.consumer, tenant: fixture.tenant)
+        let pump = fixture.pump(consumer)
+        try await fixture.running([pump]) {
+            try await fixture.expect {
+                pump.committed(fixture.tenant)
+                return consumer.events.count == 1
+            }
+        }
+    }
+
+    @Test func `an outage of the consumer loses nothing and parks nothing`() async throws {
+        let fixture = try await OutboxFixture()
+        let consumer = RecordingConsumer(name: fixture.consumer, tenant: fixture.tenant)
+        consumer.failNext(3)
+        let pump = fixture.pump(consumer)
+        try await fixture.running([pump]) {
+            try await fixture.write("a", "b")
+            pump.committed(fixture.tenant)
+            try await fixture.expect { consumer.events.count == 2 }
+        }
+    }
+
+    private static let ask = PostgresStatement("select tenant from outbox.ask('region', $1, $2)")
+    private static let feeds = PostgresStatement(
+        "select parked, parked_changes, deferred from outbox.feeds($1, $1) where consumer = $2")
+
+    @Test func `a poisonous change is parked with its reason and holds up its own resource only`() async throws {
+        let fixture = try await OutboxFixture()
+        let consumer = RecordingConsumer(name: fixture.consumer, tenant: fixture.tenant)
+        consumer.refuse("poison")
+        let pump = fixture.pump(consumer)
+        let region = fixture.region.regionDatabase()
+        func standing() async throws -> (parked: Int64, changes: String, deferred: Int64) {
+            let rows = try await region.call(
+                Self.feeds, [.text(fixture.tenant.rawValue), .text(fixture.consumer)])
+            guard let row = rows.first else { return (0, "", 0) }
+            return (try row.int8(0), try row.string(1), try row.int8(2))
+        }
+        try await fixture.running([pump]) {
+            try await fixture.write("a", "poison", "b")
+            pump.committed(fixture.tenant)
+            try await fixture.expect { consumer.events.count == 2 }
+            try await fixture.expect { try await standing().parked == 1 }
+            try await fixture.write("poison")
+            try await fixture.write("c")
+            pump.committed(fixture.tenant)
+            try await fixture.expect { consumer.events.count == 3 }
+            try await fixture.expect { try await standing().deferred == 2 }
+            #expect(try await standing().changes.contains("this resource is refused"))
+
+            consumer.refuse("poison", false)
+            try await region.call(Self.ask, [.text(fixture.tenant.rawValue), .text("retry")])
+            try await fixture.expect { consumer.events.count == 5 }
+            #expect(consumer.events.filter { $0.resourceID == "poison" }.map(\.version) == [1, 2])
+            try await fixture.expect { try await standing().deferred == 0 }
+        }
+    }
+
+    @Test func `a rebuild delivers everything again and says when it is done`() async throws {
+        let fixture = try await OutboxFixture()
+        let consumer = RecordingConsumer(name: fixture.consumer, tenant: fixture.tenant)
+        let pump = fixture.pump(consumer)
+        try await fixture.running([pump]) {
+            try await fixture.write("a", "b")
+            pump.committed(fixture.tenant)
+            try await fixture.expect { consumer.events.count == 2 }
+            let began = consumer.events.count
+            _ = try await fixture.region.regionDatabase().call(
+                Self.ask, [.text(fixture.tenant.rawValue), .text("rebuild")])
+            try await fixture.expect { consumer.rebuilds == ["begin", "end"] }
+            #expect(consumer.events.count == began * 2)
+            #expect(Set(consumer.events.map(\.id)).count == began)
+        }
+    }
+}
