@@ -137,19 +137,23 @@ let package = Package(
         .target(
             name: "TenantRegistry",
             dependencies: [
-                "CloudModel", "PostgresDriver", "SchemaMigration",
+                "CloudModel", "PostgresDriver", "SchemaMigration", "StrictJSON",
                 .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
             ],
             path: "Sources/DaaS/TenantRegistry",
-            resources: [.embedInCode("Migrations/V0001__create_tenant.sql")]),
+            resources: [
+                .embedInCode("Migrations/V0001__create_tenant.sql"),
+                .embedInCode("Migrations/V0007__operate_tenants.sql"),
+            ]),
         /// Makes, migrates, isolates and removes tenant databases (the controller's work).
         .target(
             name: "DatabaseService",
             dependencies: [
-                "CloudModel", "PostgresDriver", "SchemaMigration", "TenantRegistry",
+                "CloudModel", "Coordination", "PostgresDriver", "SchemaMigration", "StrictJSON", "TenantRegistry",
                 .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
             ],
             path: "Sources/DaaS/DatabaseService"),
@@ -186,7 +190,8 @@ let package = Package(
         .target(
             name: "ApplicationRegistry",
             dependencies: [
-                "CloudHTTP", "CloudIdentity", "CloudModel", "PostgresDriver", "StrictJSON", "TenantRegistry",
+                "CloudHTTP", "CloudIdentity", "CloudModel", "Coordination", "PostgresDriver", "StrictJSON",
+                "TenantRegistry",
                 .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "HTTPTypes", package: "swift-http-types"),
                 .product(name: "Logging", package: "swift-log"),
@@ -261,7 +266,7 @@ let package = Package(
             name: "Gateway",
             dependencies: [
                 "ApplicationRegistry", "ClinicalData", "CloudHTTP", "CloudIdentity", "CloudModel", "CloudTelemetry",
-                "ModuleKit", "PostgresDriver", "StrictJSON", "TenantRegistry",
+                "Coordination", "ModuleKit", "PostgresDriver", "StrictJSON", "TenantRegistry",
                 .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "HummingbirdCore", package: "hummingbird"),
                 .product(name: "HummingbirdTLS", package: "hummingbird"),
@@ -312,13 +317,21 @@ let package = Package(
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"),
             ],
             path: "Sources/Executables/medcloudd"),
-        /// Makes desired state true: databases today, machines with the next issue.
+        /// What the controller is made of: the place where operations, duties and schemas are registered.
+        .target(
+            name: "RegionController",
+            dependencies: [
+                "ApplicationRegistry", "ClinicalData", "CloudModel", "Coordination", "DatabaseService",
+                "EventBus", "RegionalRecord", "ResourcePools", "SchemaMigration", "TenantRegistry",
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"),
+            ],
+            path: "Sources/Executables/RegionController"),
+        /// Makes desired state true: databases and machines.
         .executableTarget(
             name: "medcloud-controller",
             dependencies: [
-                "ApplicationRegistry", "ClinicalData", "CloudModel", "CloudTelemetry", "Coordination",
-                "DatabaseService", "EventBus", "PostgresDriver", "RegionalRecord", "ResourcePools", "SchemaMigration",
-                "TenantRegistry",
+                "CloudTelemetry", "RegionController",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
@@ -333,10 +346,8 @@ let package = Package(
         .target(
             name: "TestSupport",
             dependencies: [
-                "ApplicationRegistry", "CLinux", "ClinicalData", "CloudIdentity", "CloudModel", "Coordination",
-                "DatabaseService", "EventBus", "PostgresDriver", "RegionalRecord", "ResourcePools", "SchemaMigration",
-                "TenantRegistry",
-                "Virtualization",
+                "ApplicationRegistry", "CLinux", "CloudIdentity", "CloudModel", "Coordination", "DatabaseService",
+                "PostgresDriver", "RegionController", "TenantRegistry", "Virtualization",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
@@ -369,8 +380,8 @@ let package = Package(
         .testTarget(
             name: "CoordinationTests",
             dependencies: [
-                "ApplicationRegistry", "CloudModel", "Coordination", "PostgresDriver", "SchemaMigration",
-                "TenantRegistry", "TestSupport",
+                "CloudModel", "Coordination", "DatabaseService", "PostgresDriver", "RegionController",
+                "SchemaMigration", "TestSupport",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),

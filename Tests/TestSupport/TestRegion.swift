@@ -1,18 +1,14 @@
 import ApplicationRegistry
-import ClinicalData
 package import CloudIdentity
 package import CloudModel
 import Coordination
 package import DatabaseService
-import EventBus
 import Foundation
 import Logging
 import NIOCore
 import NIOPosix
 package import PostgresDriver
-import RegionalRecord
-import ResourcePools
-import SchemaMigration
+import RegionController
 import Synchronization
 package import TenantRegistry
 
@@ -53,13 +49,7 @@ package final class TestRegion: Sendable {
         var generator = SystemRandomNumberGenerator()
         key = try RegionKey(bytes: (0..<32).map { _ in UInt8.random(in: .min ... .max, using: &generator) })
         operatorKey = .generate()
-        schemas = RegionSchemas(
-            control: try .from(
-                name: "control",
-                embedded: TenantRegistryMigrations.files + ApplicationRegistryMigrations.files
-                    + CoordinationMigrations.files + ResourcePoolMigrations.files),
-            region: try .from(name: "region", embedded: RegionalRecordMigrations.files + EventBusMigrations.files),
-            tenant: try .from(name: "tenant", embedded: TenantSchema.files))
+        schemas = try .current()
         for path in ["", "/run", "/run/control", "/run/cell-1"] { try Self.makeDirectory(directory + path) }
         control = Self.controlDatabase(state: state, key: key)
         let region = state
@@ -148,12 +138,15 @@ package final class TestRegion: Sendable {
     /// A controller of this region; `onReady` is called when it leads.
     package func makeController(onReady: @escaping @Sendable () -> Void = {}) -> ControllerService {
         let jwk = operatorKey.publicKey.json
+        let connections = connections
+        let work =
+            ControllerWork(
+                duties: [.assertionPurge],
+                prepare: [{ try await OperatorRegistration.register(publicKey: jwk, on: $0) }])
+            + .tenants(connections: connections, key: key, logger: Self.logger)
         return ControllerService(
-            connections: connections, key: key, schemas: schemas,
-            extensions: .init(
-                prepare: { try await OperatorRegistration.register(publicKey: jwk, on: $0) },
-                purge: { try await OperatorRegistration.purgeAssertions(on: $0) }),
-            version: "test", process: getpid(), onReady: onReady, logger: Self.logger)
+            connections: connections, key: key, schemas: schemas, work: work, version: "test", process: getpid(),
+            onReady: onReady, logger: Self.logger)
     }
 
     /// Starts a controller and waits until it leads. It runs until ``stopController()``.

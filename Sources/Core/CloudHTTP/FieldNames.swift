@@ -18,6 +18,8 @@ extension HTTPField.Name {
     package static let preferenceApplied = named("Preference-Applied")
     /// FHIR R4 conditional create.
     package static let ifNoneExist = named("If-None-Exist")
+    /// HTML standard §9.2: the last event that a client of an event stream has.
+    package static let lastEventID = named("Last-Event-ID")
     /// WHATWG: how a page may embed the answer.
     package static let frameOptions = named("X-Frame-Options")
     /// The referrer a browser may send on from our pages.

@@ -34,6 +34,8 @@ extension ProblemCode {
         "request-timeout", status: 408, title: "The request did not arrive in time.")
     package static let conflict = ProblemCode(
         "conflict", status: 409, title: "The request contradicts the present state.")
+    package static let tooLate = ProblemCode(
+        "too-late", status: 409, title: "The operation has ended, or has gone too far to be cancelled.")
     package static let idempotencyInProgress = ProblemCode(
         "idempotency-in-progress", status: 409, title: "A request with this Idempotency-Key is still being worked on.")
     package static let preconditionFailed = ProblemCode(
@@ -70,7 +72,8 @@ extension ProblemCode {
         malformedRequest, malformedJSON, invalidInput, unknownParameter, idempotencyKeyRequired, unauthenticated,
         insufficientScope, institutionRequired, purposeRequired, consentRequired, bureauRequired, originNotAllowed,
         notFound, methodNotAllowed, notAcceptable, requestTimeout, conflict,
-        idempotencyInProgress, consentRefused, holderUnavailable, preconditionFailed, contentTooLarge, uriTooLong,
+        tooLate, idempotencyInProgress, consentRefused, holderUnavailable, preconditionFailed, contentTooLarge,
+        uriTooLong,
         unsupportedMediaType,
         idempotencyMismatch, illegalTransition, tooManyRequests, headerTooLarge, internalError, notImplemented,
         unavailable, deadlineExceeded,

@@ -18,6 +18,7 @@ package struct LeaderContext: Sendable {
     /// Runs `body` in a transaction of the control database that fails once another controller leads.
     ///
     /// - Throws: `lost-leadership`, and what `body` throws.
+    @discardableResult
     package func transaction<Result: Sendable>(
         _ body: (PostgresConnection) async throws -> Result
     ) async throws -> Result {

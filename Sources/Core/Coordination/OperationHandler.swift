@@ -95,6 +95,7 @@ package struct OperationContext: Sendable {
     package var fencingToken: Int64 { leader.fencingToken }
 
     /// Runs `body` in a transaction of the control database that fails once another controller leads.
+    @discardableResult
     package func transaction<Result: Sendable>(
         _ body: (PostgresConnection) async throws -> Result
     ) async throws -> Result {

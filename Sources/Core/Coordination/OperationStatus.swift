@@ -95,6 +95,18 @@ package struct OperationStatus: Sendable, Hashable {
     }
 }
 
+/// An operation as it was after one change.
+package struct OperationEvent: Sendable, Hashable {
+    /// Counts from 1 without gaps, for each operation.
+    package let number: Int32
+    package let operation: OperationStatus
+
+    package init(number: Int32, operation: OperationStatus) {
+        self.number = number
+        self.operation = operation
+    }
+}
+
 extension JSONWriter {
     /// A member that is always there.
     fileprivate mutating func nullable(_ key: String, _ value: String?) {

@@ -22,13 +22,47 @@ package struct ClusterConnections: Sendable {
 
     /// A pool of superuser connections to one database.
     package func pool(cluster: String, database: String, maximumConnections: Int) -> PostgresPool {
+        pool(cluster, database, "medcloud-controller", maximumConnections, leaseTimeout: PostgresPool.leaseTimeout)
+    }
+
+    private func pool(
+        _ cluster: String, _ database: String, _ application: String, _ maximumConnections: Int, leaseTimeout: Duration
+    ) -> PostgresPool {
         var configuration = PostgresConfiguration(
             host: state.socketDirectory(cluster: cluster), database: database, user: "postgres", password: nil)
-        configuration.applicationName = "medcloud-controller"
+        configuration.applicationName = application
         configuration.statementTimeout = .seconds(300)
         return PostgresPool(
             configuration: configuration, maximumConnections: maximumConnections, idleTimeout: .seconds(60),
-            eventLoopGroup: eventLoopGroup, logger: logger)
+            leaseTimeout: leaseTimeout, eventLoopGroup: eventLoopGroup, logger: logger)
+    }
+
+    // MARK: Provisioning
+
+    private static let provisioning = "medcloud-provisioner"
+
+    /// Connections that make and remove tenants' databases. At most four work at once in a cell; others wait their turn.
+    package func provisioningPool(cluster: String) -> PostgresPool {
+        pool(cluster, "postgres", Self.provisioning, 4, leaseTimeout: .seconds(60))
+    }
+
+    private static let endStatement = PostgresStatement(
+        """
+        select count(*) filter (where not pg_terminate_backend(pid, 10000))
+        from pg_stat_activity
+        where application_name = $1 and usename = 'postgres' and pid <> pg_backend_pid()
+        """)
+
+    /// Ends what earlier leaders still do in a cell, and waits for its end: what they were making exists afterwards or never
+    /// will. Together with the check of the term on a connection that is open already, a leader that was stopped and wakes
+    /// up changes nothing in the cell.
+    ///
+    /// - Throws: ``DatabaseServiceError/Code/step`` when a session does not end.
+    func endProvisioning(cluster: String) async throws {
+        let left = try await withConnection(cluster: cluster, database: "postgres") { connection in
+            try await connection.query(Self.endStatement, [.text(Self.provisioning)])[0].int8(0)
+        }
+        guard left == 0 else { throw DatabaseServiceError(.step, "an earlier controller's session does not end") }
     }
 
     /// Runs `body` on one connection to a database and closes it. Nothing stays connected: a database that is a template

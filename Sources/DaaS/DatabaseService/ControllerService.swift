@@ -1,49 +1,35 @@
+package import Coordination
+import FoundationEssentials
 package import Logging
-package import PostgresDriver
+import PostgresDriver
+import SchemaMigration
 import ServiceLifecycle
 package import TenantRegistry
 
-/// The controller: becomes the leader, prepares the clusters, and then keeps making true what the control database asks for.
+/// The controller: becomes the leader, prepares the clusters, and then carries out operations and duties.
 ///
-/// One leads, by an advisory lock on a connection to the control cluster; the others wait for the lock. All steps may be
-/// repeated, so a leader that is killed leaves nothing that the next one does not finish.
+/// One leads, by a lease in the control database; the others wait for it. All steps may be repeated, so a leader that is
+/// killed leaves nothing that the next one does not finish or take back.
 package final class ControllerService: Service {
     package struct Settings: Sendable {
-        /// How often the control database is read when no notification comes.
-        package var pollInterval: Duration = .milliseconds(250)
-        /// How often the leader says that it lives.
+        /// How often the leader renews its lease.
         package var heartbeat: Duration = .seconds(1)
+        /// How long a lease lasts without being renewed.
+        package var lease: Duration = LeaderLease.duration
         /// How often what nobody needs any more is removed.
         package var purgeInterval: Duration = .seconds(60)
-        /// Tenants made or removed at the same time.
-        package var parallelTenants = 4
+        package var operations = OperationEngine.Settings()
 
         package init() {}
     }
 
-    /// Work in the control database that belongs to targets above this one.
-    package struct Extensions: Sendable {
-        /// After the migrations, before the first tenant is looked at; may be run again.
-        package var prepare: @Sendable (PostgresConnection) async throws -> Void
-        /// From time to time.
-        package var purge: @Sendable (PostgresConnection) async throws -> Void
-
-        package init(
-            prepare: @escaping @Sendable (PostgresConnection) async throws -> Void = { _ in },
-            purge: @escaping @Sendable (PostgresConnection) async throws -> Void = { _ in }
-        ) {
-            self.prepare = prepare
-            self.purge = purge
-        }
-    }
-
-    /// Serialises leaders; a number of our own choosing.
-    private static let leaderLock: Int64 = 7_061_000
+    /// Serialises the making of the control database in a new region; a number of our own choosing.
+    private static let bootstrapLock: Int64 = 7_061_000
 
     private let connections: ClusterConnections
     private let key: RegionKey
     private let schemas: RegionSchemas
-    private let extensions: Extensions
+    private let work: ControllerWork
     private let settings: Settings
     private let version: String
     private let process: Int32
@@ -51,18 +37,18 @@ package final class ControllerService: Service {
     private let logger: Logger
 
     /// - Parameters:
-    ///   - version: shown in the controller's status row.
+    ///   - version: shown in the row of the leader.
     ///   - process: the process id shown there.
     ///   - onReady: called when this controller leads and every database is of this version.
     package init(
-        connections: ClusterConnections, key: RegionKey, schemas: RegionSchemas, extensions: Extensions = Extensions(),
+        connections: ClusterConnections, key: RegionKey, schemas: RegionSchemas, work: ControllerWork,
         settings: Settings = Settings(), version: String, process: Int32,
         onReady: @escaping @Sendable () -> Void = {}, logger: Logger
     ) {
         self.connections = connections
         self.key = key
         self.schemas = schemas
-        self.extensions = extensions
+        self.work = work
         self.settings = settings
         self.version = version
         self.process = process
@@ -75,6 +61,22 @@ package final class ControllerService: Service {
     /// - Throws: ``DatabaseServiceError`` when the clusters cannot be prepared: a database of a newer version, no rights. A
     ///   Postgres that is away for a while is waited for.
     package func run() async throws {
+        do {
+            try await leadAgainAndAgain()
+        } catch {
+            await cleanUp()
+            throw error
+        }
+        await cleanUp()
+    }
+
+    /// In a task of its own, because this one may be cancelled.
+    private func cleanUp() async {
+        let work = work
+        await Task { for step in work.cleanUp.reversed() { await step() } }.value
+    }
+
+    private func leadAgainAndAgain() async throws {
         try await cancelWhenGracefulShutdown {
             while !Task.isCancelled {
                 do {
@@ -90,116 +92,158 @@ package final class ControllerService: Service {
         }
     }
 
-    private static let tryLock = PostgresStatement("select pg_try_advisory_lock($1)")
-    private static let stillThere = PostgresStatement("select 1")
+    // MARK: The lease
 
     private func lead() async throws {
-        let pool = connections.pool(cluster: ClusterConnections.control, database: "postgres", maximumConnections: 1)
-        do {
-            try await pool.withConnection { connection in
-                var waited = false
-                while try await connection.query(Self.tryLock, [.int8(Self.leaderLock)]).first?.bool(0) != true {
-                    if !waited { logger.info("another controller leads; waiting") }
-                    waited = true
-                    try await Task.sleep(for: .milliseconds(500))
-                }
-                try await work(leader: connection)
+        try await makeControlDatabase()
+        try await connections.withConnection(cluster: ClusterConnections.control, database: "control") { session in
+            let lease = try await wait(on: session)
+            do {
+                try await hold(lease, on: session)
+            } catch {
+                await resign(lease, on: session)
+                throw error
             }
-        } catch {
-            await pool.shutdown()
-            throw error
+            await resign(lease, on: session)
         }
-        await pool.shutdown()
     }
 
-    private func work(leader: PostgresConnection) async throws {
-        let control = try await prepare()
-        let cell = connections.pool(
-            cluster: ClusterConnections.cell, database: "postgres", maximumConnections: settings.parallelTenants)
-        defer { onEnd() }
-        do {
-            let reconciler = Reconciler(
-                control: ControllerDatabase(pool: control),
-                provisioner: TenantProvisioner(pool: cell, key: key), parallelTenants: settings.parallelTenants,
-                logger: logger)
-            try await loop(reconciler, control: control, leader: leader)
-        } catch {
-            await cell.shutdown()
-            await control.shutdown()
-            throw error
+    private func wait(on session: PostgresConnection) async throws -> LeaderLease {
+        let holder = UUID().uuidString.lowercased()
+        var hasWaited = false
+        while true {
+            let lease = try await LeaderLease.take(
+                on: session, holder: holder, version: version, process: process, duration: settings.lease)
+            if let lease { return lease }
+            if !hasWaited { logger.info("another controller leads; waiting") }
+            hasWaited = true
+            try await Task.sleep(for: .milliseconds(500))
         }
-        await cell.shutdown()
-        await control.shutdown()
     }
 
-    private func onEnd() {
-        logger.info("controller stops leading")
+    /// Works and renews the lease until either ends.
+    private func hold(_ lease: LeaderLease, on session: PostgresConnection) async throws {
+        let settings = settings
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask {
+                while true {
+                    try await Task.sleep(for: settings.heartbeat)
+                    try await lease.renew(on: session, duration: settings.lease)
+                }
+            }
+            group.addTask { try await self.workAsLeader(term: lease.term) }
+            defer { group.cancelAll() }
+            try await group.next()
+        }
+    }
+
+    /// Nothing of ours runs any more. In a task of its own, because this one may be cancelled.
+    private func resign(_ lease: LeaderLease, on session: PostgresConnection) async {
+        logger.info("controller stops leading", metadata: ["term": "\(lease.term)"])
+        await Task { try? await lease.resign(on: session) }.value
+    }
+
+    // MARK: Databases
+
+    private static let lock = PostgresStatement("select pg_advisory_lock($1)")
+    private static let hasControl = PostgresStatement("select 1 from pg_database where datname = 'control'")
+    private static let hasLeadership = PostgresStatement("select to_regclass('control.leadership') is not null")
+
+    private var bootstrap: ClusterBootstrap {
+        ClusterBootstrap(connections: connections, key: key, schemas: schemas)
+    }
+
+    /// The lease is a row of the control database, which a new region does not have: then the first who comes makes it.
+    private func makeControlDatabase() async throws {
+        let cluster = ClusterConnections.control
+        try await connections.withConnection(cluster: cluster, database: "postgres") { connection in
+            if try await hasLease(connection) { return }
+            try await connection.query(Self.lock, [.int8(Self.bootstrapLock)])
+            if try await hasLease(connection) { return }
+            try await bootstrap.prepareControlCluster()
+        }
+    }
+
+    private func hasLease(_ connection: PostgresConnection) async throws -> Bool {
+        guard try await !connection.query(Self.hasControl).isEmpty else { return false }
+        return try await connections.withConnection(cluster: ClusterConnections.control, database: "control") {
+            try await $0.query(Self.hasLeadership)[0].bool(0)
+        }
     }
 
     /// Brings both clusters to this version.
-    private func prepare() async throws -> PostgresPool {
-        let bootstrap = ClusterBootstrap(connections: connections, key: key, schemas: schemas)
+    private func prepare(_ control: PostgresPool) async throws {
         async let cell: Void = bootstrap.prepareCell(ClusterConnections.cell)
         try await bootstrap.prepareControlCluster()
         try await cell
-        let control = connections.pool(cluster: ClusterConnections.control, database: "control", maximumConnections: 4)
+        for prepare in work.prepare {
+            try await control.withConnection { try await prepare($0) }
+        }
+        let tenants = try await ControllerDatabase(pool: control).tenants()
+        try await bootstrap.migrateTenants(tenants.filter { $0.state == .ready })
+    }
+
+    // MARK: Work
+
+    private func workAsLeader(term: Int64) async throws {
+        try await connections.endProvisioning(cluster: ClusterConnections.cell)
+        let control = connections.pool(cluster: ClusterConnections.control, database: "control", maximumConnections: 8)
         do {
-            try await control.withConnection { try await extensions.prepare($0) }
-            let database = ControllerDatabase(pool: control)
-            try await bootstrap.migrateTenants(try await database.tenants().filter { $0.state == .ready })
-            try await database.markSeen(version: version, process: process)
+            let leader = LeaderContext(control: control, fencingToken: term)
+            try await leader.transaction {
+                try await $0.query(Self.markUnprepared, [.int4(Int32(schemas.control.version))])
+            }
+            try await prepare(control)
+            try await leader.transaction { try await $0.query(Self.markPrepared) }
+            logger.info("controller leads", metadata: ["term": "\(term)"])
+            onReady()
+            try await carryOut(leader)
         } catch {
             await control.shutdown()
             throw error
         }
-        logger.info("controller leads")
-        onReady()
-        return control
+        await control.shutdown()
     }
 
-    private func loop(_ reconciler: Reconciler, control: PostgresPool, leader: PostgresConnection) async throws {
-        let (wakes, wake) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
-        let interval = settings.pollInterval
+    /// A gateway waits for the migrations that are still to come.
+    private static let markUnprepared = PostgresStatement(
+        """
+        update control.leadership set prepared_at = null
+        where (select max(version) from medcloud.schema_migration where series = 'control') < $1
+        """)
+    private static let markPrepared = PostgresStatement(
+        "update control.leadership set prepared_at = clock_timestamp()")
+
+    private func carryOut(_ leader: LeaderContext) async throws {
+        let engine = OperationEngine(
+            leader: leader, handlers: work.handlers, settings: settings.operations, logger: logger)
+        let purge = LeaderDuty("purge", every: settings.purgeInterval) { leader in
+            try await engine.purge()
+            try await leader.transaction { try await $0.query(Self.purgeInvalidations) }
+        }
         try await withThrowingTaskGroup(of: Void.self) { group in
-            group.addTask {
-                for await _ in control.listen("control_tenant") { wake.yield() }
+            group.addTask { try await engine.run() }
+            for duty in work.duties + [purge] {
+                group.addTask { try await self.fulfil(duty, leader) }
             }
-            group.addTask {
-                while !Task.isCancelled {
-                    wake.yield()
-                    try await Task.sleep(for: interval)
-                }
-            }
-            defer {
-                group.cancelAll()
-                wake.finish()
-            }
-            var seen = ContinuousClock.now
-            var purged = ContinuousClock.now
-            for await _ in wakes {
-                try Task.checkCancellation()
-                try await reconciler.pass()
-                let now = ContinuousClock.now
-                if now - seen >= settings.heartbeat {
-                    seen = now
-                    try await stillLeads(leader)
-                    try await ControllerDatabase(pool: control).markSeen(version: version, process: process)
-                }
-                if now - purged >= settings.purgeInterval {
-                    purged = now
-                    try await ControllerDatabase(pool: control).purge()
-                    try await control.withConnection { try await extensions.purge($0) }
-                }
-            }
+            defer { group.cancelAll() }
+            try await group.next()
         }
     }
 
-    /// The lock lives as long as its connection.
-    private func stillLeads(_ leader: PostgresConnection) async throws(DatabaseServiceError) {
-        do {
-            try await leader.query(Self.stillThere)
-        } catch {
-            throw DatabaseServiceError(.lostLeadership, "the connection that holds the lock was lost", cause: error)
+    private static let purgeInvalidations = PostgresStatement(
+        "delete from control.invalidation where expires_at < now() - interval '1 minute'")
+
+    private func fulfil(_ duty: LeaderDuty, _ leader: LeaderContext) async throws {
+        while true {
+            do {
+                try await duty.run(leader)
+            } catch {
+                try Task.checkCancellation()
+                if CoordinationError.isLostLeadership(error) { throw error }
+                logger.warning("duty failed", metadata: ["duty": "\(duty.name)", "error": "\(error)"])
+            }
+            try await Task.sleep(for: duty.interval)
         }
     }
 }
@@ -207,7 +251,7 @@ package final class ControllerService: Service {
 extension DatabaseServiceError {
     /// Whether waiting may help: Postgres is away or starting, another controller is in the way.
     var isTransient: Bool {
-        if code == .lostLeadership || code == .step { return true }
+        if code == .step { return true }
         switch cause {
         case let error as PostgresError: return error.isRetryable || error.code != .server
         case let error as TenantRegistryError: return error.code == .unavailable

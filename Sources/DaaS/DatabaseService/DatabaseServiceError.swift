@@ -5,7 +5,6 @@ package struct DatabaseServiceError: Error, Sendable, CustomStringConvertible {
     package struct Code: Sendable, Hashable, CustomStringConvertible {
         private enum Base: String {
             case bootstrap, migration, step
-            case lostLeadership = "lost-leadership"
         }
         private let base: Base
         private init(_ base: Base) { self.base = base }
@@ -16,8 +15,6 @@ package struct DatabaseServiceError: Error, Sendable, CustomStringConvertible {
         package static let migration = Code(.migration)
         /// A step of making or removing a tenant failed.
         package static let step = Code(.step)
-        /// Another controller may lead now.
-        package static let lostLeadership = Code(.lostLeadership)
 
         package var description: String { base.rawValue }
     }

@@ -51,15 +51,21 @@ package struct TenantProvisioner: Sendable {
         }
     }
 
-    private func run(_ step: ProvisioningStep, for name: DatabaseName) async throws {
+    /// Runs one step.
+    ///
+    /// - Parameter fence: throws when another controller leads; asked on an open connection right before each change.
+    package func run(
+        _ step: ProvisioningStep, for name: DatabaseName, fence: @Sendable () async throws -> Void = {}
+    ) async throws {
         // The name has passed DatabaseName's rule: letters and digits only.
         let database = quotedIdentifier(name.rawValue)
         let gateway = quotedIdentifier(name.gatewayRole)
         switch step {
         case .createEntryRole:
-            try await execute(ClusterBootstrap.roleSQL(name.rawValue))
+            try await execute(fence, ClusterBootstrap.roleSQL(name.rawValue))
         case .createGatewayRole:
             try await execute(
+                fence,
                 ClusterBootstrap.roleSQL(name.gatewayRole) + """
                     alter role \(gateway) login inherit nosuperuser nocreatedb nocreaterole noreplication nobypassrls
                         password '\(key.scramVerifier(role: name.gatewayRole))';
@@ -68,22 +74,23 @@ package struct TenantProvisioner: Sendable {
                     grant \(database), \(ClusterBootstrap.tenantRole) to \(gateway);
                     """)
         case .createDatabase:
-            try await createDatabase(name)
+            try await createDatabase(name, fence)
         case .closeDatabase:
             try await execute(
+                fence,
                 """
                 revoke all on database \(database) from public;
                 grant connect on database \(database) to \(database);
                 """)
         case .lockGatewayRole:
             guard try await exists(Self.roleExists, name.gatewayRole) else { return }
-            try await execute("alter role \(gateway) nologin")
+            try await execute(fence, "alter role \(gateway) nologin")
         case .dropDatabase:
-            try await execute("drop database if exists \(database) with (force)")
+            try await execute(fence, "drop database if exists \(database) with (force)")
         case .dropGatewayRole:
-            try await execute("drop role if exists \(gateway)")
+            try await execute(fence, "drop role if exists \(gateway)")
         case .dropEntryRole:
-            try await execute("drop role if exists \(database)")
+            try await execute(fence, "drop role if exists \(database)")
         }
     }
 
@@ -94,10 +101,11 @@ package struct TenantProvisioner: Sendable {
         try await !pool.query(statement, [.text(name)], deadline: nil).isEmpty
     }
 
-    private func createDatabase(_ name: DatabaseName) async throws {
+    private func createDatabase(_ name: DatabaseName, _ fence: () async throws -> Void) async throws {
         guard try await !exists(Self.databaseExists, name.rawValue) else { return }
         do {
             try await execute(
+                fence,
                 """
                 create database \(quotedIdentifier(name.rawValue)) owner \(ClusterBootstrap.ownerRole)
                 template \(ClusterBootstrap.templateDatabase) strategy wal_log
@@ -107,8 +115,11 @@ package struct TenantProvisioner: Sendable {
         }
     }
 
-    private func execute(_ sql: String) async throws {
-        try await pool.withConnection { try await $0.execute(sql) }
+    private func execute(_ fence: () async throws -> Void, _ sql: String) async throws {
+        try await pool.withConnection { connection in
+            try await fence()
+            try await connection.execute(sql)
+        }
     }
 
     private static let namesStatement = PostgresStatement(

@@ -30,6 +30,11 @@ package struct ControlDatabase: Sendable {
         return configuration
     }
 
+    /// What is notified on a channel of the control database, on a connection of its own.
+    package func notifications(_ channel: String) -> AsyncStream<PostgresListenEvent> {
+        pool.listen(channel)
+    }
+
     /// The word for a tenant, or for the region, in the functions' `acting` and in `realm` columns.
     package static func realm(_ tenant: TenantID?) -> String {
         tenant?.rawValue ?? region
@@ -52,8 +57,7 @@ package struct ControlDatabase: Sendable {
 
     private static let tenantsStatement = PostgresStatement(
         """
-        select id, name, time_zone, language, state, database, cell, error, created_at
-        from control.tenants($1, $2)
+        select \(TenantRecord.columns) from control.tenants($1, $2)
         """)
 
     /// The tenant as itself sees it, or nil.
@@ -76,33 +80,50 @@ package struct ControlDatabase: Sendable {
     }
 
     private static let createStatement = PostgresStatement(
-        "select control.create_tenant($1, $2, $3, $4, $5, $6, $7, $8)")
+        "select control.create_tenant($1, $2, $3, $4, $5, $6, $7, $8, $9, $10::jsonb)")
 
-    /// Asks for a tenant. The controller makes it; see ``TenantRecord/state``.
+    /// Asks for a tenant. The controller makes it; one that failed is made again.
     ///
     /// - Parameter actor: the client id of the operator, for the record.
-    /// - Throws: `conflict` when it exists, `invalid-value` for an id, name, time zone or language that breaks its rule.
-    package func createTenant(_ new: NewTenant, actor: String) async throws(TenantRegistryError) {
+    /// - Returns: the operation's id.
+    /// - Throws: `conflict` when it exists, `invalid-value` for a value that breaks its rule.
+    @discardableResult
+    package func createTenant(_ new: NewTenant, actor: String) async throws(TenantRegistryError) -> String {
         guard TenantID(new.id) != nil else {
             throw TenantRegistryError(
                 .invalidValue,
                 "id must be a lower-case letter, then up to 30 letters, digits or hyphens, and not \"region\"")
         }
-        _ = try await call(
+        let result = try await call(
             Self.createStatement,
             [
                 .text(Self.region), .text(actor), .text(new.id), .text(new.name), .text(new.timeZone),
-                .text(new.language), .text(DatabaseName.random().rawValue), .text("cell-1"),
+                .text(new.language), .text(DatabaseName.random().rawValue), .text("cell-1"), .text(new.kind.rawValue),
+                .text(TenantRecord.json(labels: new.labels)),
             ])
+        return try Self.operation(result)
+    }
+
+    /// The operation's id that a function returned.
+    private static func operation(_ result: PostgresResult) throws(TenantRegistryError) -> String {
+        do throws(PostgresError) {
+            if let id = try result.first?.string(0) { return id }
+        } catch {
+            throw TenantRegistryError(error)
+        }
+        throw TenantRegistryError(.failed, "the control database did not begin an operation")
     }
 
     private static let deleteStatement = PostgresStatement("select control.delete_tenant($1, $2, $3)")
 
     /// Asks for a tenant to be removed, with everything it has. Asking twice is asking once.
     ///
-    /// - Throws: `unknown-tenant`.
-    package func deleteTenant(_ id: TenantID, actor: String) async throws(TenantRegistryError) {
-        _ = try await call(Self.deleteStatement, [.text(Self.region), .text(actor), .text(id.rawValue)])
+    /// - Returns: the operation's id.
+    /// - Throws: `unknown-tenant`; `conflict` when it still has machines or networks.
+    @discardableResult
+    package func deleteTenant(_ id: TenantID, actor: String) async throws(TenantRegistryError) -> String {
+        try Self.operation(
+            try await call(Self.deleteStatement, [.text(Self.region), .text(actor), .text(id.rawValue)]))
     }
 
     // MARK: What to forget
@@ -120,30 +141,14 @@ package struct ControlDatabase: Sendable {
         return found
     }
 
-    private static let controllerSeenStatement = PostgresStatement("select control.controller_seen($1)")
+    private static let controllerSeenStatement = PostgresStatement(
+        "select seconds from control.leader_seen($1) as seconds where seconds is not null")
 
-    /// Seconds since the leading controller last said that it lives; nil when there never was one.
+    /// Seconds since the leading controller last said that it lives; nil when none has prepared the databases yet.
     package func controllerSeen() async throws(TenantRegistryError) -> Double? {
         let result = try await call(Self.controllerSeenStatement, [.text(Self.region)])
         guard result.count > 0 else { return nil }
         return try? result[0].float8(0)
-    }
-}
-
-extension TenantRecord {
-    /// One row of `control.tenants`.
-    init(row: PostgresRow) throws(TenantRegistryError) {
-        do throws(PostgresError) {
-            self.init(
-                id: try row.string(0), name: try row.string(1), timeZone: try row.string(2),
-                language: try row.string(3),
-                // A state that only a newer version knows is nothing to serve from.
-                state: State(rawValue: try row.string(4)) ?? .failed, database: try row.string(5),
-                cell: try row.string(6),
-                error: try row.optionalString(7), createdAt: try row.string(8))
-        } catch {
-            throw TenantRegistryError(error)
-        }
     }
 }
 

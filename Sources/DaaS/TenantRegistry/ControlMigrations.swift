@@ -2,6 +2,9 @@
 package enum TenantRegistryMigrations {
     /// File names and contents, for the `control` series.
     package static var files: [(name: String, bytes: [UInt8])] {
-        [("V0001__create_tenant.sql", PackageResources.V0001__create_tenant_sql)]
+        [
+            ("V0001__create_tenant.sql", PackageResources.V0001__create_tenant_sql),
+            ("V0007__operate_tenants.sql", PackageResources.V0007__operate_tenants_sql),
+        ]
     }
 }

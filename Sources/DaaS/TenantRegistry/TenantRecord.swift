@@ -12,6 +12,15 @@ package struct TenantRecord: Sendable, Hashable, Codable {
         case failed
     }
 
+    package enum Kind: String, Sendable, Hashable, Codable, CaseIterable {
+        case bureau
+        case hospital
+        case clinic
+        case pharmacy
+        /// Owns applications; has no FHIR base.
+        case partner
+    }
+
     /// The tenant's name in URLs.
     package let id: String
     package let name: String
@@ -19,6 +28,9 @@ package struct TenantRecord: Sendable, Hashable, Codable {
     package let timeZone: String
     /// BCP 47 tag, such as `zh-CN`.
     package let language: String
+    package let kind: Kind
+    /// Words of the operator's own.
+    package let labels: [String: String]
     package let state: State
     /// Opaque name of its database and of the role that may enter it.
     package let database: String
@@ -27,15 +39,21 @@ package struct TenantRecord: Sendable, Hashable, Codable {
     package let error: String?
     /// RFC 3339, UTC.
     package let createdAt: String
+    /// The operation that last made or removed it; nil for a tenant that is older than operations.
+    package let operation: String?
 
     package init(
-        id: String, name: String, timeZone: String, language: String, state: State, database: String, cell: String,
-        error: String?, createdAt: String
+        id: String, name: String, timeZone: String, language: String, kind: Kind = .hospital,
+        labels: [String: String] = [:], state: State, database: String, cell: String, error: String?,
+        createdAt: String, operation: String? = nil
     ) {
         self.id = id
         self.name = name
         self.timeZone = timeZone
         self.language = language
+        self.kind = kind
+        self.labels = labels
+        self.operation = operation
         self.state = state
         self.database = database
         self.cell = cell
@@ -50,12 +68,19 @@ package struct NewTenant: Sendable, Hashable, Codable {
     package let name: String
     package let timeZone: String
     package let language: String
+    package let kind: TenantRecord.Kind
+    package let labels: [String: String]
 
-    package init(id: String, name: String, timeZone: String, language: String) {
+    package init(
+        id: String, name: String, timeZone: String, language: String, kind: TenantRecord.Kind = .hospital,
+        labels: [String: String] = [:]
+    ) {
         self.id = id
         self.name = name
         self.timeZone = timeZone
         self.language = language
+        self.kind = kind
+        self.labels = labels
     }
 }
 

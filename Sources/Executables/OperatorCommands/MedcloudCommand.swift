@@ -13,7 +13,8 @@ package struct MedcloudCommand: AsyncParsableCommand {
         version: Release.version,
         subcommands: [
             UpCommand.self, DownCommand.self, StatusCommand.self, LogsCommand.self, DoctorCommand.self,
-            TenantCommand.self, ClientCommand.self, TokenCommand.self, LoadCommand.self, BackupCommand.self,
+            TenantCommand.self, ClientCommand.self, OperationCommand.self, TokenCommand.self, LoadCommand.self,
+            BackupCommand.self,
             DocsCommand.self, ExplainCommand.self, VersionCommand.self,
         ])
 

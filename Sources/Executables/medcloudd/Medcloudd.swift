@@ -71,6 +71,9 @@ struct Medcloudd {
         let administration = TenantAdministration(
             control: control, database: applications, verifier: verifier, endpoints: endpoints)
 
+        let operations = OperationAdministration(control: control)
+        let feed = OperationFeed(control: control, operations: operations)
+
         // What leaves the tenants' databases, and the region's index that it feeds.
         let registry = MetricsRegistry()
         let region = RegionDatabase(
@@ -106,11 +109,16 @@ struct Medcloudd {
             + modules.map { module in
                 ReadinessCheck(module.identifier) { (try? await module.validate()) != nil }
             }
+        let directory = CachedTenantDirectory(control: control) { try await applications.origins(of: $0) }
         let services = GatewayServices(
             limits: limits, endpoints: endpoints,
-            routes: IdentityRoutes(server: identity, limits: limits).routes
+            routes: IdentityRoutes(server: identity, directory: directory, limits: limits).routes
                 + TenantRoutes(
-                    administration: administration, ledger: IdempotencyLedger(control: control), limits: limits
+                    administration: administration, operations: operations,
+                    ledger: IdempotencyLedger(control: control), limits: limits
+                ).routes
+                + OperationRoutes(
+                    operations: operations, feed: feed, tokens: verifier, ledger: IdempotencyLedger(control: control)
                 ).routes
                 + RegionClientRoutes(
                     administration: administration, ledger: IdempotencyLedger(control: control), limits: limits
@@ -118,7 +126,7 @@ struct Medcloudd {
                 + HealthRoutes(checks: checks, registry: registry).routes
                 + DescriptionRoutes(try OpenAPIDescription(baseURL: endpoints.baseURL)).routes,
             modules: modules, tokens: verifier, tenants: databases,
-            directory: CachedTenantDirectory(control: control) { try await applications.origins(of: $0) },
+            directory: directory,
             metrics: GatewayMetrics(registry: registry, worker: configuration.worker),
             isSecure: configuration.certificateFile != nil, logger: log)
         let server = GatewayServer(
@@ -129,6 +137,7 @@ struct Medcloudd {
             [
                 BackgroundService { await databases.run() }, BackgroundService { try await revocations.run() },
                 BackgroundService { try await outbox.run() },
+                BackgroundService { await feed.run() },
             ]
             + modules.map { module in BackgroundService { try await module.run() } }
         var group = ServiceGroupConfiguration(

@@ -52,6 +52,10 @@ package struct GatewayLimits: Sendable, Hashable {
     package var requestDeadline: TimeAmount = .seconds(30)
     /// Time for the answer to a bundle.
     package var bundleDeadline: TimeAmount = .seconds(300)
+    /// Answers of one worker that may be event streams; more is answered with 503.
+    package var streams = 256
+    /// An event stream ends then, and the client comes back for the rest.
+    package var streamDuration: TimeAmount = .seconds(600)
     /// Time that open requests have to finish after SIGTERM.
     package var drain: TimeAmount = .seconds(10)
 

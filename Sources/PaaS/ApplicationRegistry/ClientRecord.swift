@@ -138,36 +138,6 @@ package struct NewClient: Sendable {
     }
 }
 
-extension NewTenant {
-    /// Reads the body of `POST /v1/tenants`: `{"id", "name", "timeZone", "language"}`.
-    ///
-    /// - Throws: `invalid-value` with the member that is wrong or unknown.
-    package init(json node: JSONNode) throws(TenantRegistryError) {
-        let object = try RequestObject(node, known: ["id", "name", "timeZone", "language"])
-        self.init(
-            id: try object.text("id"), name: try object.text("name"), timeZone: try object.text("timeZone"),
-            language: try object.text("language"))
-    }
-}
-
-extension TenantRecord {
-    package func write(to writer: inout JSONWriter, endpoints: IdentityEndpoints) {
-        writer.object {
-            $0.member("id", id)
-            $0.member("name", name)
-            $0.member("timeZone", timeZone)
-            $0.member("language", language)
-            $0.member("state", state.rawValue)
-            $0.member("error", error)
-            $0.member("createdAt", createdAt)
-            if let tenant = TenantID(id) {
-                $0.member("fhirBase", endpoints.fhirBase(tenant))
-                $0.member("tokenEndpoint", endpoints.token(tenant))
-            }
-        }
-    }
-}
-
 /// An object of a request whose members are all known.
 struct RequestObject {
     private let node: JSONNode
@@ -179,6 +149,20 @@ struct RequestObject {
                 .invalidValue, "\(member.key) is not known here; known are \(known.joined(separator: ", "))")
         }
         self.node = node
+    }
+
+    /// An object of words; empty when it is not there.
+    func words(_ name: String) throws(TenantRegistryError) -> [String: String] {
+        guard let value = node[name] else { return [:] }
+        guard value.kind == .object else { throw TenantRegistryError(.invalidValue, "\(name) must be an object") }
+        var words: [String: String] = [:]
+        for member in value.members {
+            guard let text = member.value.string else {
+                throw TenantRegistryError(.invalidValue, "\(name) must be an object of text values")
+            }
+            words[member.key] = text
+        }
+        return words
     }
 
     func optionalText(_ name: String) throws(TenantRegistryError) -> String? {

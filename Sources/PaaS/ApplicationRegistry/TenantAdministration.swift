@@ -37,22 +37,18 @@ package struct TenantAdministration: Sendable {
         return tenant
     }
 
-    /// Asks for a tenant and answers with its row, `provisioning`. ``settled(_:within:)`` waits for the controller.
-    package func createTenant(_ new: NewTenant, as principal: Principal) async throws(TenantRegistryError)
-        -> TenantRecord
-    {
+    /// Asks for a tenant and answers with the operation's id. ``settled(_:within:)`` waits for the controller.
+    package func createTenant(_ new: NewTenant, as principal: Principal) async throws(TenantRegistryError) -> String {
         try requireOperator(principal)
-        try await control.createTenant(new, actor: principal.clientID)
-        guard let id = TenantID(new.id), let tenant = try await control.tenant(id) else {
-            throw TenantRegistryError(.unknownTenant, "the tenant was removed at once")
-        }
-        return tenant
+        return try await control.createTenant(new, actor: principal.clientID)
     }
 
-    /// Asks for a tenant's removal with all its data. ``settled(_:within:)`` then gives nil.
-    package func deleteTenant(_ id: TenantID, as principal: Principal) async throws(TenantRegistryError) {
+    /// Asks for a tenant's removal with all its data and answers with the operation's id. ``settled(_:within:)`` then gives
+    /// nil.
+    @discardableResult
+    package func deleteTenant(_ id: TenantID, as principal: Principal) async throws(TenantRegistryError) -> String {
         try requireOperator(principal)
-        try await control.deleteTenant(id, actor: principal.clientID)
+        return try await control.deleteTenant(id, actor: principal.clientID)
     }
 
     /// Waits until the controller is done with a tenant, or the time is over: the row as it is then, nil when gone.

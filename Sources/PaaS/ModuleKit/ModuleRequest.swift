@@ -55,10 +55,23 @@ package struct ModuleResponse: Sendable {
     package var status: HTTPResponse.Status
     package var headers: HTTPFields
     package var body: ByteBuffer
+    /// In place of ``body``, for an answer that goes on after it has begun.
+    package var stream: ResponseStream?
 
     package init(status: HTTPResponse.Status, headers: HTTPFields = [:], body: ByteBuffer = ByteBuffer()) {
         self.status = status
         self.headers = headers
         self.body = body
+    }
+}
+
+/// A body that is made while it is sent. The gateway asks for the next piece when the client has taken the one before, and
+/// cancels what it waits for when the client goes, the worker drains or the answer has lasted long enough.
+package struct ResponseStream: Sendable {
+    /// The next piece; nil is the end. Called one at a time; an error cuts the connection.
+    package let next: @Sendable () async throws -> ByteBuffer?
+
+    package init(next: @escaping @Sendable () async throws -> ByteBuffer?) {
+        self.next = next
     }
 }

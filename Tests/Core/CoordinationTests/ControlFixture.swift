@@ -1,12 +1,12 @@
-import ApplicationRegistry
 import Coordination
+import DatabaseService
 import Logging
 import NIOCore
 import NIOPosix
 import PostgresDriver
+import RegionController
 import SchemaMigration
 import Synchronization
-import TenantRegistry
 import TestSupport
 
 /// A control database of its own, at the version of this build, with superuser connections as the controller has them.
@@ -29,10 +29,7 @@ struct ControlFixture: Sendable {
         _ body: @Sendable (ControlFixture) async throws -> Result
     ) async throws -> Result {
         try await TestPostgres.withPool(maximumConnections: 12) { pool in
-            let series = try MigrationSeries.from(
-                name: "control",
-                embedded: TenantRegistryMigrations.files + ApplicationRegistryMigrations.files
-                    + CoordinationMigrations.files)
+            let series = try RegionSchemas.current().control
             try await prepared.value
             try await pool.withConnection { connection in
                 try await connection.execute(

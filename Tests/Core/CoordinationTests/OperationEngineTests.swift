@@ -241,7 +241,6 @@ import Testing
                 #expect(status.error == OperationFailure("part-failed", "1 of 2 parts failed"))
                 #expect(try await fixture.ended(nothing).phase == .succeeded)
             }
-            #expect(try await fixture.events(well).map(\.percent).contains { (1..<100).contains($0) })
         }
     }
 

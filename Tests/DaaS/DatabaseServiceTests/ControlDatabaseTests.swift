@@ -19,7 +19,8 @@ import Testing
     @Test(arguments: [
         "select * from control.tenant", "select * from control.client", "select sealed from control.signing_key",
         "insert into control.invalidation (kind, realm, expires_at) values ('tenant', 'x', now())",
-        "update control.tenant set state = 'ready'", "delete from control.action", "select * from control.controller",
+        "update control.tenant set state = 'ready'", "delete from control.action", "select * from control.leadership",
+        "select * from control.operation",
         "select control.invalidate('tenant', 'x', null, null, now())", "select control.serves('x')",
         "set role medcloud_owner", "create table control.x (a int)", "create table public.x (a int)",
         "create schema x", "create temporary table x (a int)", "select * from medcloud.schema_migration",
@@ -74,7 +75,7 @@ import Testing
         let mine = try await region.makeTenant()
         let pool = gatewayPool(region)
         for sql in [
-            "select control.create_tenant('\(mine)', 'x', 'evil', 'x', 'UTC', 'en', 't_aaaaaaaaaaaaaaaaaaaaaaaaaa', 'cell-1')",
+            "select control.create_tenant('\(mine)', 'x', 'evil', 'x', 'UTC', 'en', 't_aaaaaaaaaaaaaaaaaaaaaaaaaa', 'cell-1', 'clinic', '{}')",
             "select control.delete_tenant('\(mine)', 'x', '\(mine)')",
         ] {
             await #expect { try await pool.withConnection { try await $0.execute(sql) } } throws: {
@@ -93,7 +94,7 @@ import Testing
                 """
                 select relname from pg_class
                 where relnamespace = 'control'::regnamespace and relkind in ('r', 'p')
-                  and relname not in ('controller', 'leadership')
+                  and relname <> 'leadership'
                   and not (relrowsecurity and relforcerowsecurity)
                 """), [], deadline: nil)
         #expect(try open.map { try $0.string(0) } == [])

@@ -44,11 +44,20 @@ private let package = URL(filePath: #filePath).deletingLastPathComponent().delet
             database: database, keyRing: keyRing, verifier: verifier, endpoints: endpoints, logger: logger)
         let administration = TenantAdministration(
             control: control, database: database, verifier: verifier, endpoints: endpoints)
+        let operations = OperationAdministration(control: control)
         let limits = GatewayLimits()
         let routes =
-            IdentityRoutes(server: server, limits: limits).routes
-            + TenantRoutes(administration: administration, ledger: IdempotencyLedger(control: control), limits: limits)
-            .routes
+            IdentityRoutes(
+                server: server, directory: CachedTenantDirectory(control: control) { _ in [] }, limits: limits
+            ).routes
+            + TenantRoutes(
+                administration: administration, operations: operations, ledger: IdempotencyLedger(control: control),
+                limits: limits
+            ).routes
+            + OperationRoutes(
+                operations: operations, feed: OperationFeed(control: control, operations: operations), tokens: verifier,
+                ledger: IdempotencyLedger(control: control)
+            ).routes
             + RegionClientRoutes(
                 administration: administration, ledger: IdempotencyLedger(control: control), limits: limits
             ).routes

@@ -125,6 +125,10 @@ struct FakeDirectory: TenantDirectory {
     func origins(of tenant: TenantID) async throws(Problem) -> Set<String>? {
         ["h1", "h2"].contains(tenant.rawValue) ? ["https://portal.example"] : nil
     }
+
+    func hasRecords(_ tenant: TenantID) async throws(Problem) -> Bool {
+        ["h1", "h2"].contains(tenant.rawValue)
+    }
 }
 
 /// Answers with what reached it; `Slow` types wait, hot reads of `Held` wait until they are let go.

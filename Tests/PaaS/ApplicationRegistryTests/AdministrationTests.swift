@@ -24,12 +24,15 @@ import Testing
         let admin = try await worker.operatorPrincipal()
         let id = worker.region.newTenantName()
         let tenant = try #require(TenantID(id))
-        let made = try await worker.administration.createTenant(
-            NewTenant(id: id, name: "Klinik", timeZone: "Europe/Berlin", language: "de"), as: admin)
-        #expect(made.state == .provisioning || made.state == .ready)
+        let operation = try await worker.administration.createTenant(
+            NewTenant(
+                id: id, name: "Klinik", timeZone: "Europe/Berlin", language: "de", kind: .clinic,
+                labels: ["ward": "3"]), as: admin)
         #expect(try await worker.administration.settled(tenant, within: .seconds(10))?.state == .ready)
         #expect(try await worker.administration.tenants(as: admin).contains { $0.id == id })
-        #expect(try await worker.administration.tenant(tenant, as: admin).timeZone == "Europe/Berlin")
+        let made = try await worker.administration.tenant(tenant, as: admin)
+        #expect(made.timeZone == "Europe/Berlin" && made.kind == .clinic && made.labels == ["ward": "3"])
+        #expect(made.operation == operation)
         try await worker.administration.deleteTenant(tenant, as: admin)
         #expect(try await worker.administration.settled(tenant, within: .seconds(20)) == nil)
     }

@@ -8,12 +8,20 @@ package struct TenantDraft: Sendable, Equatable {
     package var name: String
     package var timeZone: String
     package var language: String
+    /// `hospital`, `clinic`, …
+    package var kind: String
+    package var labels: [String: String]
 
-    package init(id: String, name: String, timeZone: String, language: String) {
+    package init(
+        id: String, name: String, timeZone: String, language: String, kind: String = "hospital",
+        labels: [String: String] = [:]
+    ) {
         self.id = id
         self.name = name
         self.timeZone = timeZone
         self.language = language
+        self.kind = kind
+        self.labels = labels
     }
 }
 
@@ -57,12 +65,16 @@ package struct PlatformAPI: Sendable {
                     ? " Make one with `medcloud tenant create`." : " `medcloud tenant list` shows them all."))
     }
 
-    package func createTenant(_ draft: TenantDraft) async throws {
+    /// Asks for a tenant.
+    /// - Returns: the operation that makes it.
+    @discardableResult
+    package func createTenant(_ draft: TenantDraft) async throws -> JSONValue {
         let body = JSONValue.object([
             "id": .string(draft.id), "name": .string(draft.name), "timeZone": .string(draft.timeZone),
-            "language": .string(draft.language),
+            "language": .string(draft.language), "kind": .string(draft.kind),
+            "labels": .object(draft.labels.mapValues { .string($0) }),
         ])
-        _ = try Self.body(of: try await send("POST", "/v1/tenants", body: body))
+        return try Self.body(of: try await send("POST", "/v1/tenants", body: body))
     }
 
     /// Waits until the controller has made the tenant's database.
@@ -87,21 +99,10 @@ package struct PlatformAPI: Sendable {
         }
     }
 
-    package func deleteTenant(_ id: String) async throws {
-        let answer = try await send("DELETE", "/v1/tenants/\(FormText.escape(id))")
-        guard answer.status < 300 || answer.status == 404 else { throw Self.failure(of: answer) }
-    }
-
-    /// Waits until a deleted tenant is gone.
-    package func waitUntilGone(_ id: String, within limit: Duration = .seconds(60)) async throws {
-        let end = ContinuousClock.now + limit
-        while try await tenant(id) != nil {
-            guard ContinuousClock.now < end else {
-                throw CommandFailure(
-                    .failed, "Tenant \(id) is still being deleted after \(limit); see `medcloud logs controller`.")
-            }
-            try await Task.sleep(for: .milliseconds(50))
-        }
+    /// Asks for a tenant's removal.
+    /// - Returns: the operation that removes it.
+    package func deleteTenant(_ id: String) async throws -> JSONValue {
+        try Self.body(of: try await send("DELETE", "/v1/tenants/\(FormText.escape(id))"))
     }
 
     // MARK: Clients
@@ -206,12 +207,7 @@ package struct PlatformAPI: Sendable {
     package func send(_ method: String, _ path: String, body: JSONValue? = nil) async throws
         -> RegionConnection.Answer
     {
-        let token = try await tokens.value {
-            try await connection.token(
-                clientID: profile.clientID, key: profile.privateKey, tokenURL: "\(baseURL)/region/oauth2/token",
-                scope: "")
-        }
-        var headers = [("authorization", "Bearer \(token)"), ("accept", "application/json")]
+        var headers = [("authorization", "Bearer \(try await accessToken())"), ("accept", "application/json")]
         if body != nil { headers.append(("content-type", "application/json")) }
         if method != "GET" { headers.append(("idempotency-key", UUID().uuidString.lowercased())) }
         let url = path.hasPrefix("http") ? path : baseURL + path
@@ -221,7 +217,16 @@ package struct PlatformAPI: Sendable {
                 headers: headers))
     }
 
-    private static func body(of answer: RegionConnection.Answer) throws -> JSONValue {
+    /// The operator's access token, renewed as needed.
+    func accessToken() async throws -> String {
+        try await tokens.value {
+            try await connection.token(
+                clientID: profile.clientID, key: profile.privateKey, tokenURL: "\(baseURL)/region/oauth2/token",
+                scope: "")
+        }
+    }
+
+    static func body(of answer: RegionConnection.Answer) throws -> JSONValue {
         guard answer.status < 300 else { throw failure(of: answer) }
         if answer.body.isEmpty { return .null }
         guard let value = answer.json else {

@@ -57,11 +57,13 @@ package final class Progress: Sendable {
     }
 
     /// A counter that moves: rewritten in place on a terminal at most ten times a second, else printed every five seconds.
-    package func status(_ text: String) {
+    ///
+    /// - Parameter always: also when the last one is not that long ago.
+    package func status(_ text: String, always: Bool = false) {
         let now = ContinuousClock.now
         let terminal = isatty(STDERR_FILENO) == 1
         let due = lastStatus.withLock { value in
-            if let last = value, now - last < (terminal ? .milliseconds(100) : .seconds(5)) { return false }
+            if !always, let last = value, now - last < (terminal ? .milliseconds(100) : .seconds(5)) { return false }
             value = now
             return true
         }

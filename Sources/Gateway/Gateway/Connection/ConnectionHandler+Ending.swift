@@ -17,6 +17,9 @@ extension ConnectionHandler {
         case ChannelEvent.inputClosed:
             if case .lingering = ending {
                 context.close(promise: nil)
+            } else if isStreaming {
+                // Nobody half-closes and goes on listening to events: the client has gone.
+                context.close(promise: nil)
             } else if order.hotUnderWay > 0 || !held.isEmpty {
                 hasHeldInputClosed = true
             } else {

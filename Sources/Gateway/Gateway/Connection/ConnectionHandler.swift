@@ -38,6 +38,8 @@ final class ConnectionHandler: ChannelDuplexHandler, RemovableChannelHandler {
     /// The client has finished sending; passed on when the hot reads are answered.
     var hasHeldInputClosed = false
     var isDraining = false
+    /// The answer being written goes on until the client leaves.
+    var isStreaming = false
     var isActive = true
     var ending = Ending.open
     var clock: ConnectionClock
@@ -192,11 +194,13 @@ final class ConnectionHandler: ChannelDuplexHandler, RemovableChannelHandler {
         case .head(var response) where response.status.kind != .informational:
             if isDraining, order.withRouter == 1 { response.headerFields[.connection] = "close" }
             if case .open = ending, response.headerFields[.connection] == "close" { ending = .afterAnswer }
+            isStreaming = response.headerFields[.contentType] == "text/event-stream"
             context.write(wrapOutboundOut(.head(response)), promise: promise)
         case .head, .body:
             context.write(data, promise: promise)
         case .end:
             order.routerAnswered()
+            isStreaming = false
             clock.answered(now: .now())
             guard case .afterAnswer = ending else {
                 context.write(data, promise: promise)

@@ -5,6 +5,7 @@ import CloudTelemetry
 import HTTPTypes
 import ModuleKit
 import NIOCore
+import TenantRegistry
 
 /// Decides on the event loop whether a request is a hot read, with the same checks as the ordinary way: token, tenant,
 /// budget. Whatever needs waiting, decoding or a second thought falls through to the router.
@@ -44,7 +45,8 @@ struct HotReadGate: Sendable {
         guard request.method == .get, let path = request.path, let target = HotTarget(path),
             let hints = HeadHints(request.headerFields), let token = BearerToken.parse(hints.authorization),
             let known = tokens.cached(token), let access = known.access, access.tenant.rawValue == target.tenant,
-            let database = tenants.opened(access), let lease = try? budget.acquire(access.tenant)
+            let database = tenants.opened(access), database.tenant.kind != .partner,
+            let lease = try? budget.acquire(access.tenant)
         else { return nil }
         let requestID = RequestID.accepted(hints.requestID) ?? RequestID.make()
         let read = HotReadRequest(

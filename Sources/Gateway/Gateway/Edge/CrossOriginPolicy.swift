@@ -9,6 +9,10 @@ package protocol TenantDirectory: Sendable {
     ///
     /// - Throws: `Problem` 503 when that cannot be told now.
     func origins(of tenant: TenantID) async throws(Problem) -> Set<String>?
+    /// Whether the tenant serves and has a FHIR base: a partner has none.
+    ///
+    /// - Throws: `Problem` 503 when that cannot be told now.
+    func hasRecords(_ tenant: TenantID) async throws(Problem) -> Bool
 }
 
 /// CORS (Fetch standard) for the FHIR base, token endpoint, JWKS and `.well-known` of a tenant, for its registered origins

@@ -23,8 +23,11 @@ struct GatewayResponder: Sendable {
         answerHeaders = AnswerHeaders(isSecure: services.isSecure)
     }
 
+    /// - Parameter closed: succeeds when the connection is closed.
     /// - Throws: only when the connection is gone or the body stops being HTTP; Hummingbird closes it then.
-    func respond(_ request: Request, _ writer: consuming ResponseWriter, remoteAddress: String) async throws {
+    func respond(
+        _ request: Request, _ writer: consuming ResponseWriter, remoteAddress: String, closed: EventLoopFuture<Void>
+    ) async throws {
         let started = NIODeadline.now()
         let requestID = RequestID.accepted(request.headers[.requestID]) ?? RequestID.make()
         var label = "unmatched"
@@ -63,6 +66,13 @@ struct GatewayResponder: Sendable {
         } catch {
             response = answer(error, style: style, request: request, requestID: requestID)
         }
+        let isHead = request.method == .head
+        if response.stream != nil, !isHead, !services.streams.acquire() {
+            response = answer(
+                Problem(.unavailable, "The worker has as many event streams as it may.", retryAfter: 5), style: style,
+                request: request, requestID: requestID)
+        }
+        defer { if response.stream != nil, !isHead { services.streams.release() } }
         let origin = request.headers[.origin]
         if CrossOriginPolicy.covers(path) {
             var isRegistered = false
@@ -80,7 +90,31 @@ struct GatewayResponder: Sendable {
         let nanoseconds = (NIODeadline.now() - started).nanoseconds
         services.metrics.route(method: request.method.rawValue, pattern: label)
             .record(status: response.status.code, nanoseconds: nanoseconds)
-        try await write(response, isHead: request.method == .head, writer)
+        if let stream = response.stream {
+            let body = StreamingBody(stream: stream, duration: services.limits.streamDuration, closed: closed)
+            try await send(body, response, isHead: isHead, writer)
+        } else {
+            try await write(response, isHead: isHead, writer)
+        }
+    }
+
+    /// A stream is its connection's last answer: what follows it on the same connection would wait for minutes.
+    private func send(
+        _ body: StreamingBody, _ response: ModuleResponse, isHead: Bool, _ writer: consuming ResponseWriter
+    ) async throws {
+        var headers = response.headers
+        headers[.connection] = "close"
+        let head = HTTPResponse(status: response.status, headerFields: headers)
+        guard !isHead else {
+            try await writer.writeResponse(head)
+            return
+        }
+        try await writer.write(
+            response: head,
+            body: ResponseBody { writer in
+                try await body.write(to: &writer)
+                try await writer.finish(nil)
+            })
     }
 
     private func run(_ plan: RequestPlan, _ body: ByteBuffer) async throws -> ModuleResponse {

@@ -18,6 +18,7 @@ package struct GatewayServices: Sendable {
     package let logger: Logger
     let budget: TenantBudget
     let bodies: BodyCollector
+    let streams: StreamBudget
 
     package init(
         limits: GatewayLimits, endpoints: IdentityEndpoints, routes: [Route], modules: [any Module],
@@ -36,6 +37,7 @@ package struct GatewayServices: Sendable {
         self.logger = logger
         budget = TenantBudget(perTenant: limits.tenantConcurrency, total: limits.concurrency)
         bodies = BodyCollector(capacity: limits.bufferedBytes)
+        streams = StreamBudget(limit: limits.streams)
     }
 
     /// What problem `type` URIs begin with: the error table of the docs page.

@@ -5,6 +5,7 @@ import HTTPTypes
 import Logging
 import ModuleKit
 import NIOCore
+import TenantRegistry
 
 /// Decides what a request leads to: preflight, a route of the gateway, or a module.
 struct RequestPlanner: Sendable {
@@ -153,6 +154,7 @@ struct RequestPlanner: Sendable {
         } catch {
             throw Problem(error)
         }
+        if entry.module.mount == .fhir, database.database.tenant.kind == .partner { throw .nothingHere }
         let isBundle = method == .post && below.isEmpty
         let deadline = NIODeadline.now() + (isBundle ? services.limits.bundleDeadline : services.limits.requestDeadline)
         var logger = services.logger
@@ -190,9 +192,12 @@ struct RequestPlanner: Sendable {
     private func publicPlan(
         _ head: RequestHead, entry: ModuleTable.Entry, below: ArraySlice<String>, label: String
     ) async throws(Problem) -> RequestPlan {
-        guard let tenant = TenantID(head.path[1]), try await services.directory.origins(of: tenant) != nil else {
-            throw .nothingHere
-        }
+        guard let tenant = TenantID(head.path[1]) else { throw .nothingHere }
+        let isServed =
+            if entry.module.mount == .fhir { try await services.directory.hasRecords(tenant) } else {
+                try await services.directory.origins(of: tenant) != nil
+            }
+        guard isServed else { throw .nothingHere }
         let request = PublicRequest(
             method: head.method == .head ? .get : head.method, path: Array(below), query: head.query,
             headers: head.headers, requestID: head.requestID, fhirBase: services.endpoints.fhirBase(tenant))

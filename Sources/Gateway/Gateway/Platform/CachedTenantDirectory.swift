@@ -8,6 +8,7 @@ package import TenantRegistry
 package final class CachedTenantDirectory: TenantDirectory {
     private struct Entry: Sendable {
         let origins: Set<String>?
+        let hasRecords: Bool
         let until: NIODeadline
     }
 
@@ -31,22 +32,34 @@ package final class CachedTenantDirectory: TenantDirectory {
     }
 
     package func origins(of tenant: TenantID) async throws(Problem) -> Set<String>? {
+        try await entry(of: tenant).origins
+    }
+
+    package func hasRecords(_ tenant: TenantID) async throws(Problem) -> Bool {
+        try await entry(of: tenant).hasRecords
+    }
+
+    private func entry(of tenant: TenantID) async throws(Problem) -> Entry {
         let now = NIODeadline.now()
-        if let entry = entries.withLock({ $0[tenant] }), entry.until > now { return entry.origins }
+        if let entry = entries.withLock({ $0[tenant] }), entry.until > now { return entry }
         let origins: Set<String>?
+        let hasRecords: Bool
         do {
             let record = try await control.tenant(tenant)
             origins = record?.state == .ready ? try await registeredOrigins(tenant) : nil
+            hasRecords = origins != nil && record?.kind != .partner
         } catch let error as TenantRegistryError {
             throw Problem(error)
         } catch {
             throw Problem(.unavailable, retryAfter: 1)
         }
+        let entry = Entry(
+            origins: origins, hasRecords: hasRecords,
+            until: now + (origins == nil ? Self.absenceLifetime : Self.lifetime))
         entries.withLock { entries in
             if entries.count >= Self.capacity { entries = [:] }
-            entries[tenant] = Entry(
-                origins: origins, until: now + (origins == nil ? Self.absenceLifetime : Self.lifetime))
+            entries[tenant] = entry
         }
-        return origins
+        return entry
     }
 }

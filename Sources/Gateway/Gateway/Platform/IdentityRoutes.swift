@@ -8,10 +8,12 @@ import NIOCore
 /// The routes of the authorization servers: one of each tenant, one of the region.
 package struct IdentityRoutes: Sendable {
     private let server: AuthorizationServer
+    private let directory: any TenantDirectory
     private let formBytes: Int
 
-    package init(server: AuthorizationServer, limits: GatewayLimits) {
+    package init(server: AuthorizationServer, directory: any TenantDirectory, limits: GatewayLimits) {
         self.server = server
+        self.directory = directory
         formBytes = limits.formBytes
     }
 
@@ -58,7 +60,9 @@ package struct IdentityRoutes: Sendable {
         try document(await server.keySet(of: try request.tenant))
     }
     @Sendable private func tenantSmartConfiguration(_ request: GatewayRequest) async throws -> ModuleResponse {
-        try document(await server.smartConfiguration(of: try request.tenant))
+        let tenant = try request.tenant
+        guard try await directory.hasRecords(tenant) else { throw Problem.nothingHere }
+        return try document(await server.smartConfiguration(of: tenant))
     }
     @Sendable private func regionToken(_ request: GatewayRequest) async throws -> ModuleResponse {
         answer(await server.token(exchange(request), of: nil))

@@ -1,7 +1,8 @@
 import CloudHTTP
 import CloudIdentity
+package import Coordination
 import HTTPTypes
-import ModuleKit
+package import ModuleKit
 import NIOCore
 import StrictJSON
 
@@ -28,6 +29,24 @@ extension GatewayRequest {
         }
     }
 
+    /// The path's `{name}`, a UUID in canonical form.
+    ///
+    /// - Throws: the one 404 when it cannot be one.
+    func identifier(_ name: String) throws(Problem) -> String {
+        guard let text = parameters[name], Self.isUUID(text) else { throw .nothingHere }
+        return text
+    }
+
+    /// 8-4-4-4-12 lower-case hexadecimal digits.
+    static func isUUID(_ text: String) -> Bool {
+        let parts = text.split(separator: "-", omittingEmptySubsequences: false)
+        return parts.map(\.utf8.count) == [8, 4, 4, 4, 12]
+            && parts.joined().utf8.allSatisfy { byte in
+                (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte)
+                    || (UInt8(ascii: "a")...UInt8(ascii: "f")).contains(byte)
+            }
+    }
+
     /// The body as a strict JSON object.
     var jsonObject: JSONNode {
         get throws {
@@ -43,6 +62,13 @@ extension GatewayRequest {
 }
 
 extension ModuleResponse {
+    /// 202: the work has begun, and this is the operation that carries it out.
+    package static func accepted(_ operation: OperationStatus) -> ModuleResponse {
+        var response = json(.accepted) { operation.write(to: &$0) }
+        response.headers[.location] = "/v1/operations/" + operation.id
+        return response
+    }
+
     /// A JSON answer.
     static func json(_ status: HTTPResponse.Status, _ write: (inout JSONWriter) -> Void) -> ModuleResponse {
         var writer = JSONWriter()

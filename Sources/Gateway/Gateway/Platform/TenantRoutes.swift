@@ -11,11 +11,16 @@ import TenantRegistry
 /// `/v1/tenants…`: tenants and their clients.
 package struct TenantRoutes: Sendable {
     private let administration: TenantAdministration
+    private let operations: OperationAdministration
     private let writes: IdempotentWrites
     private let bodyBytes: Int
 
-    package init(administration: TenantAdministration, ledger: IdempotencyLedger, limits: GatewayLimits) {
+    package init(
+        administration: TenantAdministration, operations: OperationAdministration, ledger: IdempotencyLedger,
+        limits: GatewayLimits
+    ) {
         self.administration = administration
+        self.operations = operations
         writes = IdempotentWrites(ledger: ledger)
         bodyBytes = limits.bodyBytes
     }
@@ -58,27 +63,24 @@ package struct TenantRoutes: Sendable {
         let new = try NewTenant(json: try request.jsonObject)
         let caller = try request.caller
         return try await writes.run("POST /v1/tenants", request) {
-            let tenant = try await created(new, as: caller)
-            var response = ModuleResponse.json(.accepted) {
-                tenant.write(to: &$0, endpoints: administration.endpoints)
-            }
-            response.headers[.location] = "/v1/tenants/" + tenant.id
-            return response
+            let id = try await begun(new, as: caller)
+            return .accepted(try await operations.operation(id, as: caller))
         }
     }
 
     /// A tenant's id is the natural key of its creation: the same request again, after an answer that was lost, finds its
     /// own effect; another one is a conflict.
-    private func created(_ new: NewTenant, as caller: Principal) async throws -> TenantRecord {
+    private func begun(_ new: NewTenant, as caller: Principal) async throws -> String {
         do {
             return try await administration.createTenant(new, as: caller)
         } catch {
             guard error.code == .conflict, let id = TenantID(new.id) else { throw error }
             let existing = try await administration.tenant(id, as: caller)
             guard existing.name == new.name, existing.timeZone == new.timeZone, existing.language == new.language,
-                existing.state == .provisioning || existing.state == .ready
+                existing.kind == new.kind, existing.labels == new.labels,
+                existing.state == .provisioning || existing.state == .ready, let operation = existing.operation
             else { throw error }
-            return existing
+            return operation
         }
     }
 
@@ -91,10 +93,8 @@ package struct TenantRoutes: Sendable {
         let id = try request.tenant
         let caller = try request.caller
         return try await writes.run("DELETE /v1/tenants/\(id)", request) {
-            try await administration.deleteTenant(id, as: caller)
-            let tenant = try await administration.settled(id, within: .zero)
-            guard let tenant else { return ModuleResponse(status: .noContent) }
-            return .json(.accepted) { tenant.write(to: &$0, endpoints: administration.endpoints) }
+            let operation = try await administration.deleteTenant(id, as: caller)
+            return .accepted(try await operations.operation(operation, as: caller))
         }
     }
 

@@ -44,7 +44,8 @@ package struct GatewayServer: Service {
         let responder = GatewayResponder(services: services)
         return { request, writer, channel in
             try await responder.respond(
-                request, writer, remoteAddress: channel.remoteAddress?.ipAddress ?? "local")
+                request, writer, remoteAddress: channel.remoteAddress?.ipAddress ?? "local",
+                closed: channel.closeFuture)
         }
     }
 

@@ -10,7 +10,8 @@ struct TenantCommand: ParsableCommand {
         ])
 
     static let columns: [Renderer.Column] = [
-        .init("TENANT", "id"), .init("NAME", "name"), .init("STATE", "state"), .init("TIME ZONE", "timeZone"),
+        .init("TENANT", "id"), .init("NAME", "name"), .init("KIND", "kind"), .init("STATE", "state"),
+        .init("TIME ZONE", "timeZone"),
         .init("LANGUAGE", "language"), .init("CREATED", "createdAt"),
     ]
 }

@@ -23,6 +23,12 @@ struct TenantCreateCommand: AsyncParsableCommand {
     @Option(help: "A BCP 47 language tag, such as de or zh-Hans.")
     var language: String
 
+    @Option(help: "What it is: bureau, hospital, clinic, pharmacy, or partner, which has no FHIR base.")
+    var kind = "hospital"
+
+    @Option(help: "A label KEY=VALUE; may be given several times.")
+    var label: [String] = []
+
     @OptionGroup var region: RegionOptions
     @OptionGroup var format: OutputOptions
 
@@ -31,12 +37,16 @@ struct TenantCreateCommand: AsyncParsableCommand {
         try TenantRules.checkTimeZone(timeZone)
         try TenantRules.checkLanguage(language)
         guard !name.isEmpty else { throw CommandFailure(.usage, "--name may not be empty.") }
-        let draft = TenantDraft(id: id, name: name, timeZone: timeZone, language: language)
+        try TenantRules.checkKind(kind)
+        let draft = TenantDraft(
+            id: id, name: name, timeZone: timeZone, language: language, kind: kind,
+            labels: try TenantRules.labels(label))
         let progress = Progress()
         try await RegionConnection.with { connection in
             let api = try PlatformAPI(connection: connection, state: region.state)
             progress.step("making the tenant \(id)")
-            try await api.createTenant(draft)
+            let operation = try await api.createTenant(draft)
+            try await OperationProgress(progress).follow(operation, of: api)
             let tenant = try await api.waitUntilReady(id)
             let file = try await api.ensureDefaultClient(of: id)
             progress.step("ready; the key of client \(id)-system is in \(file)")

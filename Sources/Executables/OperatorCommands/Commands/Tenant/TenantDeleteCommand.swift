@@ -37,8 +37,8 @@ struct TenantDeleteCommand: AsyncParsableCommand {
             }
             try confirm(what)
             progress.step("deleting \(what)")
-            try await api.deleteTenant(id)
-            try await api.waitUntilGone(id)
+            let operation = try await api.deleteTenant(id)
+            try await OperationProgress(progress).follow(operation, of: api)
             // The keys open nothing any more, and would be in the way of a new tenant of this name.
             try? FileManager.default.removeItem(atPath: "\(state.clientsDirectory)/\(id)")
             progress.step("deleted")

@@ -37,4 +37,27 @@ package enum TenantRules {
                 .usage, "\"\(tag)\" is not a language: use a BCP 47 tag such as en, de or zh-Hans.")
         }
     }
+
+    static func checkKind(_ kind: String) throws(CommandFailure) {
+        let kinds = ["bureau", "hospital", "clinic", "pharmacy", "partner"]
+        guard kinds.contains(kind) else {
+            throw CommandFailure(
+                .usage,
+                "\"\(kind)\" is no kind of tenant; there are \(kinds.joined(separator: ", "))."
+                    + Suggestion.hint(for: kind, among: kinds))
+        }
+    }
+
+    /// `KEY=VALUE` texts as a dictionary.
+    static func labels(_ texts: [String]) throws(CommandFailure) -> [String: String] {
+        var labels: [String: String] = [:]
+        for text in texts {
+            let parts = text.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+            guard parts.count == 2, !parts[0].isEmpty else {
+                throw CommandFailure(.usage, "--label \(text) must be KEY=VALUE.")
+            }
+            labels[String(parts[0])] = String(parts[1])
+        }
+        return labels
+    }
 }

@@ -86,7 +86,7 @@ struct RegionLaunch: Sendable {
         var controller = ProcessSpecification(
             name: "controller",
             executable: try executables.path(of: "medcloud-controller", for: users.database, state: state),
-            arguments: ["--state", state.directory, "--base-url", baseURL], environment: environment)
+            arguments: ["--state", state.directory], environment: environment)
         controller.user = users.database
         controller.logFile = state.logFile(process: "controller")
         let gateway = try executables.path(of: "medcloudd", for: users.gateway, state: state)

@@ -1,0 +1,36 @@
+import ArgumentParser
+import CloudModel
+
+/// `medcloud operation list`
+struct OperationListCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "list", abstract: "List operations, newest first.")
+
+    @Option(help: "Only those of this tenant.")
+    var tenant: String?
+
+    @Option(help: "Only those in this phase: queued, running, undoing, succeeded, failed or cancelled.")
+    var phase: String?
+
+    @Option(help: "Only those of this kind, such as tenant.create.")
+    var kind: String?
+
+    @Option(help: "Only the parts of this operation.")
+    var parent: String?
+
+    @Option(help: "How many at most.")
+    var limit = 50
+
+    @OptionGroup var region: RegionOptions
+    @OptionGroup var format: OutputOptions
+
+    func run() async throws {
+        guard limit > 0 else { throw CommandFailure(.usage, "--limit must be at least 1.") }
+        let query = [("tenant", tenant), ("phase", phase), ("kind", kind), ("parent", parent)]
+            .compactMap { name, value in value.map { (name, $0) } }
+        let operations = try await RegionConnection.with { connection in
+            try await PlatformAPI(connection: connection, state: region.state).operations(query, limit: limit)
+        }
+        Terminal.data(Renderer(format: format.output, columns: OperationCommand.columns).list(operations))
+    }
+}

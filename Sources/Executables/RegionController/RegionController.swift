@@ -1,0 +1,26 @@
+import CloudModel
+package import DatabaseService
+package import Logging
+package import NIOCore
+import TenantRegistry
+
+/// What the controller of a region is made of: the one place where operations, duties and schemas are registered.
+package enum RegionController {
+    /// - Parameters:
+    ///   - process: the process id, shown in the row of the leader.
+    ///   - onReady: called when this controller leads and every database is of this version.
+    package static func make(
+        _ configuration: ControllerConfiguration, process: Int32, eventLoopGroup: any EventLoopGroup,
+        onReady: @escaping @Sendable () -> Void, logger: Logger
+    ) throws -> ControllerService {
+        let state = configuration.state
+        let key = try RegionKey.load(secrets: state.controllerSecrets)
+        let connections = ClusterConnections(state: state, eventLoopGroup: eventLoopGroup, logger: logger)
+        let work =
+            ControllerWork.operatorRegistration(state: state, logger: logger)
+            + .tenants(connections: connections, key: key, logger: logger)
+        return ControllerService(
+            connections: connections, key: key, schemas: try .current(), work: work, version: Release.version,
+            process: process, onReady: onReady, logger: logger)
+    }
+}
