@@ -90,7 +90,9 @@ begin
         )
         select (select count(*) from outbox.deferred d where d.consumer = p_consumer),
                (select count(*) from outbox.deferred d where d.consumer = p_consumer and d.is_parked),
-               (select greatest(0, ceil(extract(epoch from min(h.due_at) - clock_timestamp()) * 1000))::bigint
+               -- greatest() of a null and 0 is 0, which would be "at once".
+               (select case when min(h.due_at) is not null
+                       then greatest(0, ceil(extract(epoch from min(h.due_at) - clock_timestamp()) * 1000))::bigint end
                 from head h where not h.is_parked);
 end
 $$;
