@@ -21,6 +21,7 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-nio-extras", exact: "1.35.2"),
         .package(url: "https://github.com/apple/swift-nio-ssl", exact: "2.37.6"),
         .package(url: "https://github.com/hummingbird-project/hummingbird", exact: "2.28.1"),
+        .package(url: "https://github.com/jpsim/Yams", exact: "6.2.2"),
         .package(url: "https://github.com/swift-server/async-http-client", exact: "1.37.0"),
         .package(url: "https://github.com/swift-server/swift-service-lifecycle", exact: "2.13.0"),
     ],
@@ -191,7 +192,7 @@ let package = Package(
             name: "ApplicationRegistry",
             dependencies: [
                 "CloudHTTP", "CloudIdentity", "CloudModel", "Coordination", "PostgresDriver", "StrictJSON",
-                "TenantRegistry",
+                "TenantManifest", "TenantRegistry",
                 .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "HTTPTypes", package: "swift-http-types"),
                 .product(name: "Logging", package: "swift-log"),
@@ -203,6 +204,7 @@ let package = Package(
                 .embedInCode("Migrations/V0002__create_client.sql"),
                 .embedInCode("Migrations/V0003__create_idempotency.sql"),
                 .embedInCode("Migrations/V0004__region_client.sql"),
+                .embedInCode("Migrations/V0008__create_specification.sql"),
             ]),
 
         /// The outbox: what leaves a tenant's database, ordered, at least once, under a lease.
@@ -266,7 +268,7 @@ let package = Package(
             name: "Gateway",
             dependencies: [
                 "ApplicationRegistry", "ClinicalData", "CloudHTTP", "CloudIdentity", "CloudModel", "CloudTelemetry",
-                "Coordination", "ModuleKit", "PostgresDriver", "StrictJSON", "TenantRegistry",
+                "Coordination", "ModuleKit", "PostgresDriver", "StrictJSON", "TenantManifest", "TenantRegistry",
                 .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "HummingbirdCore", package: "hummingbird"),
                 .product(name: "HummingbirdTLS", package: "hummingbird"),
@@ -289,13 +291,14 @@ let package = Package(
         .target(
             name: "OperatorCommands",
             dependencies: [
-                "CLinux", "CloudHTTP", "CloudIdentity", "CloudModel", "StrictJSON",
+                "CLinux", "CloudHTTP", "CloudIdentity", "CloudModel", "StrictJSON", "TenantManifest",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
                 .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOHTTP1", package: "swift-nio"),
                 .product(name: "NIOSSL", package: "swift-nio-ssl"),
+                .product(name: "Yams", package: "Yams"),
             ],
             path: "Sources/Executables/OperatorCommands"),
         /// The operator's command line.
@@ -483,7 +486,7 @@ let package = Package(
         .testTarget(
             name: "CLITests",
             dependencies: [
-                "CloudModel", "OperatorCommands",
+                "CloudModel", "OperatorCommands", "TenantManifest",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Crypto", package: "swift-crypto"),
             ],

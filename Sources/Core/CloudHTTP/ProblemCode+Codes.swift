@@ -38,6 +38,8 @@ extension ProblemCode {
         "too-late", status: 409, title: "The operation has ended, or has gone too far to be cancelled.")
     package static let idempotencyInProgress = ProblemCode(
         "idempotency-in-progress", status: 409, title: "A request with this Idempotency-Key is still being worked on.")
+    package static let planOutdated = ProblemCode(
+        "plan-outdated", status: 409, title: "The region has changed since the plan was made.")
     package static let preconditionFailed = ProblemCode(
         "precondition-failed", status: 412, title: "The resource has another version than If-Match names.")
     package static let contentTooLarge = ProblemCode(
@@ -51,6 +53,11 @@ extension ProblemCode {
         "idempotency-mismatch", status: 422, title: "This Idempotency-Key was used with another request.")
     package static let illegalTransition = ProblemCode(
         "illegal-transition", status: 422, title: "The resource cannot go from its state to the one asked for.")
+    package static let planNotAllowed = ProblemCode(
+        "plan-not-allowed", status: 422, title: "The plan replaces or deletes something, which was not allowed.")
+    package static let specificationRefused = ProblemCode(
+        "specification-refused", status: 422,
+        title: "What is asked for of the tenants cannot be done; nothing was done.")
     package static let tooManyRequests = ProblemCode(
         "too-many-requests", status: 429, title: "The tenant has used up what it may do at once.")
     package static let headerTooLarge = ProblemCode(
@@ -77,5 +84,6 @@ extension ProblemCode {
         unsupportedMediaType,
         idempotencyMismatch, illegalTransition, tooManyRequests, headerTooLarge, internalError, notImplemented,
         unavailable, deadlineExceeded,
+        planOutdated, planNotAllowed, specificationRefused,
     ]
 }

@@ -90,7 +90,10 @@ struct SpecificationComparison {
 
     /// A client that is disabled and not asked for is gone already: its name stays taken for the sake of the audit log.
     private mutating func compareClients(_ old: TenantSpecification, _ new: TenantSpecification) {
-        for client in old.clients where !client.isDisabled && !new.clients.contains(where: { $0.id == client.id }) {
+        func isSame(_ one: TenantClient) -> (TenantClient) -> Bool {
+            { $0.id == one.id && $0.realm == one.realm }
+        }
+        for client in old.clients where !client.isDisabled && !new.clients.contains(where: isSame(client)) {
             add(new, "/clients/\(client.id)", .delete, Self.json { client.write(to: &$0) }, nil)
             ends.append(.disableClient(new.id, client))
         }
@@ -270,21 +273,5 @@ struct SpecificationComparison {
 
     private static func texts(_ values: [String]) -> String {
         json { $0.array { list in for value in values { list.string(value) } } }
-    }
-}
-
-extension TenantSpecification {
-    /// The tenant without its quota and its lists: those are changes of their own.
-    func writeHead(to writer: inout JSONWriter) {
-        writer.object {
-            $0.member("driftPolicy", driftPolicy.rawValue)
-            $0.member("id", id.rawValue)
-            $0.member("kind", kind.rawValue)
-            $0.key("labels")
-            writeLabels(to: &$0)
-            $0.member("language", language)
-            $0.member("name", name)
-            $0.member("timeZone", timeZone)
-        }
     }
 }

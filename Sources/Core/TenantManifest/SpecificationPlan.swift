@@ -41,7 +41,10 @@ package struct SpecificationPlan: Sendable, Hashable {
         }
         issues += comparison.issues
         guard issues.isEmpty else { throw ManifestError(issues) }
-        changes = comparison.changes.sorted { ($0.tenant.rawValue, $0.path) < ($1.tenant.rawValue, $1.path) }
+        // A client that changes its realm is made and deleted under one path.
+        changes = comparison.changes.sorted {
+            ($0.tenant.rawValue, $0.path, $0.effect.rawValue) < ($1.tenant.rawValue, $1.path, $1.effect.rawValue)
+        }
         steps = comparison.orderedSteps
     }
 

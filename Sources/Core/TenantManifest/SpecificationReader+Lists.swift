@@ -23,7 +23,11 @@ extension SpecificationReader {
             let keys = keys(of: object)
             let isDisabled = bool("disabled", of: object, isRequired: isWhole) ?? false
             guard let id, let name, let scopes, let keys else { continue }
-            guard !clients.contains(where: { $0.id == id }) else {
+            guard form == .recorded || realm == .tenant || kind == .system else {
+                report("\(pointer)/\(index)/kind", "a client of the region is a system", allowed: ["system"])
+                continue
+            }
+            guard form == .recorded || !clients.contains(where: { $0.id == id }) else {
                 report("\(pointer)/\(index)/id", "there are two clients \(quoted(id))")
                 continue
             }

@@ -107,7 +107,7 @@ package struct SpecificationReader {
     private mutating func kind(of object: ManifestObject, template: TenantTemplate?) -> TenantKind? {
         if let kind = word("kind", of: object, TenantKind.self) { return kind }
         guard object["kind"] == nil else { return nil }
-        if template == nil {
+        if template == nil, isWhole || object["template"] == nil {
             let hint = !isWhole ? "kind is missing: say it, or name a template" : "kind is missing"
             report(object.pointer, hint, allowed: TenantKind.allCases.map(\.rawValue))
         }

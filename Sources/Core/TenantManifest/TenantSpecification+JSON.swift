@@ -30,6 +30,20 @@ extension TenantSpecification {
         }
     }
 
+    /// The tenant without its quota and its lists: those are changes of their own.
+    package func writeHead(to writer: inout JSONWriter) {
+        writer.object {
+            $0.member("driftPolicy", driftPolicy.rawValue)
+            $0.member("id", id.rawValue)
+            $0.member("kind", kind.rawValue)
+            $0.key("labels")
+            writeLabels(to: &$0)
+            $0.member("language", language)
+            $0.member("name", name)
+            $0.member("timeZone", timeZone)
+        }
+    }
+
     func writeLabels(to writer: inout JSONWriter) {
         writer.object { members in
             for (key, value) in labels.sorted(by: { $0.key < $1.key }) { members.member(key, value) }

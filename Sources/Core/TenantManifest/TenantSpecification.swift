@@ -46,7 +46,7 @@ package struct TenantSpecification: Sendable, Hashable {
         self.labels = labels
         self.driftPolicy = driftPolicy
         self.quota = quota
-        self.clients = clients.sorted { $0.id < $1.id }
+        self.clients = clients.sorted { ($0.id, $0.realm.rawValue) < ($1.id, $1.realm.rawValue) }
         self.networks = networks.sorted { $0.name < $1.name }
         self.instances = instances.sorted { $0.name < $1.name }
     }

@@ -33,10 +33,9 @@ package struct TextRule: Sendable {
     package static let imageName = TextRule(
         "a lower-case letter, then up to 62 letters, digits, hyphens or full stops, not ending in either"
     ) { text in
-        text.utf8.count <= 63
-            && text.split(separator: ".", omittingEmptySubsequences: false).enumerated().allSatisfy { index, part in
-                index == 0 ? isLabel(part, upTo: 63) : isLabel("a" + String(part), upTo: 63) && !part.isEmpty
-            }
+        guard let first = text.utf8.first, let last = text.utf8.last, text.utf8.count <= 63 else { return false }
+        return isLower(first) && (isLower(last) || isDigit(last))
+            && text.utf8.allSatisfy { isLower($0) || isDigit($0) || "-.".utf8.contains($0) }
     }
 
     /// As `control.client` has it.

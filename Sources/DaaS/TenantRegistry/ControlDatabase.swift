@@ -41,11 +41,13 @@ package struct ControlDatabase: Sendable {
     }
 
     /// Calls one function of the control database.
+    ///
+    /// - Parameter limit: how long it may take, when that is not what calls usually take.
     package func call(
-        _ statement: PostgresStatement, _ values: [PostgresValue]
+        _ statement: PostgresStatement, _ values: [PostgresValue], within limit: TimeAmount? = nil
     ) async throws(TenantRegistryError) -> PostgresResult {
         do {
-            return try await pool.query(statement, values, deadline: .now() + timeout)
+            return try await pool.query(statement, values, deadline: .now() + (limit ?? timeout))
         } catch let error as PostgresError {
             throw TenantRegistryError(error)
         } catch {

@@ -8,13 +8,15 @@ package struct MedcloudCommand: AsyncParsableCommand {
         abstract: "Run and operate a medcloud region.",
         discussion: """
             Data goes to standard output, everything else to standard error. Exit codes: 0 done, 1 failed, \
-            3 not found, 4 refused, 5 the region does not answer, 6 not authorized, 64 bad arguments.
+            2 there are differences (plan, diff), 3 not found, 4 refused, 5 the region does not answer, \
+            6 not authorized, 64 bad arguments, 65 bad manifests.
             """,
         version: Release.version,
         subcommands: [
             UpCommand.self, DownCommand.self, StatusCommand.self, LogsCommand.self, DoctorCommand.self,
             TenantCommand.self, ClientCommand.self, OperationCommand.self, TokenCommand.self, LoadCommand.self,
             BackupCommand.self,
+            ApplyCommand.self, PlanCommand.self, DiffCommand.self,
             DocsCommand.self, ExplainCommand.self, VersionCommand.self,
         ])
 
@@ -36,6 +38,8 @@ package enum MedcloudProgram {
         } catch let failure as CommandFailure {
             Terminal.error(failure.message)
             return failure.code.rawValue
+        } catch let code as ExitCode {
+            return code.rawValue
         } catch is CancellationError {
             return 130
         } catch {

@@ -120,6 +120,10 @@ struct Medcloudd {
                 + OperationRoutes(
                     operations: operations, feed: feed, tokens: verifier, ledger: IdempotencyLedger(control: control)
                 ).routes
+                + SpecificationRoutes(
+                    specifications: SpecificationAdministration(control: control), operations: operations,
+                    ledger: IdempotencyLedger(control: control), limits: limits
+                ).routes
                 + RegionClientRoutes(
                     administration: administration, ledger: IdempotencyLedger(control: control), limits: limits
                 ).routes

@@ -6,6 +6,7 @@ package enum ApplicationRegistryMigrations {
             ("V0002__create_client.sql", PackageResources.V0002__create_client_sql),
             ("V0003__create_idempotency.sql", PackageResources.V0003__create_idempotency_sql),
             ("V0004__region_client.sql", PackageResources.V0004__region_client_sql),
+            ("V0008__create_specification.sql", PackageResources.V0008__create_specification_sql),
         ]
     }
 }

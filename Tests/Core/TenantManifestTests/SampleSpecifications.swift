@@ -65,7 +65,7 @@ enum SampleSpecifications {
         let clients = (0..<Int.random(in: 0...3, using: &generator)).map { index in
             TenantClient(
                 id: "t\(number)-client-\(index)", name: "Client \(Int.random(in: 0...1, using: &generator))",
-                realm: index == 2 ? .region : .tenant,
+                realm: Int.random(in: 0...4, using: &generator) == 0 ? .region : .tenant,
                 scopes: Bool.random(using: &generator) ? "system/*.cruds" : "system/Patient.rs",
                 origins: Bool.random(using: &generator) ? ["https://portal.example"] : [],
                 keys: Bool.random(using: &generator) ? .generate : .registered(publicKeys[index % 2]),
@@ -114,19 +114,22 @@ struct ModelRegion {
             }
         case .createClient(let tenant, let client):
             try change(tenant, step) { old in
-                guard !old.clients.contains(where: { $0.id == client.id }) else { throw Refusal(step: step) }
+                guard !old.clients.contains(where: { Self.isSame($0, client) }) else { throw Refusal(step: step) }
                 return Self.with(old, clients: old.clients + [Self.registered(client)])
             }
         case .updateClient(let tenant, let client):
             try change(tenant, step) { old in
-                guard old.clients.contains(where: { $0.id == client.id }) else { throw Refusal(step: step) }
-                return Self.with(old, clients: old.clients.filter { $0.id != client.id } + [Self.registered(client)])
+                guard old.clients.contains(where: { Self.isSame($0, client) }) else { throw Refusal(step: step) }
+                return Self.with(
+                    old, clients: old.clients.filter { !Self.isSame($0, client) } + [Self.registered(client)])
             }
         case .disableClient(let tenant, let client):
             try change(tenant, step) { old in
-                guard var known = old.clients.first(where: { $0.id == client.id }) else { throw Refusal(step: step) }
+                guard var known = old.clients.first(where: { Self.isSame($0, client) }) else {
+                    throw Refusal(step: step)
+                }
                 known.isDisabled = true
-                return Self.with(old, clients: old.clients.filter { $0.id != client.id } + [known])
+                return Self.with(old, clients: old.clients.filter { !Self.isSame($0, client) } + [known])
             }
         case .createNetwork(let tenant, let network):
             try change(tenant, step) { old in
@@ -170,6 +173,10 @@ struct ModelRegion {
     ) throws {
         guard let old = tenants[tenant] else { throw Refusal(step: step) }
         tenants[tenant] = try body(old)
+    }
+
+    private static func isSame(_ one: TenantClient, _ other: TenantClient) -> Bool {
+        one.id == other.id && one.realm == other.realm
     }
 
     /// What is registered for a client that asks for a key pair of its own.

@@ -58,6 +58,10 @@ private let package = URL(filePath: #filePath).deletingLastPathComponent().delet
                 operations: operations, feed: OperationFeed(control: control, operations: operations), tokens: verifier,
                 ledger: IdempotencyLedger(control: control)
             ).routes
+            + SpecificationRoutes(
+                specifications: SpecificationAdministration(control: control), operations: operations,
+                ledger: IdempotencyLedger(control: control), limits: limits
+            ).routes
             + RegionClientRoutes(
                 administration: administration, ledger: IdempotencyLedger(control: control), limits: limits
             ).routes

@@ -180,7 +180,7 @@ package struct PlatformAPI: Sendable {
         guard answer.status < 300 else { throw Self.failure(of: answer) }
     }
 
-    private func clientFile(tenant: String, client: String) throws -> String {
+    func clientFile(tenant: String, client: String) throws -> String {
         for directory in [state.clientsDirectory, state.clientsDirectory + "/" + tenant] {
             if mkdir(directory, 0o700) != 0, errno != EEXIST {
                 throw CommandFailure.system("make \(directory)", errno: errno)
@@ -192,7 +192,7 @@ package struct PlatformAPI: Sendable {
     // MARK: Calls
 
     /// Every item of a paged list: `{"items": […], "next": "…"}`.
-    private func list(_ path: String) async throws -> [JSONValue] {
+    func list(_ path: String) async throws -> [JSONValue] {
         var items: [JSONValue] = []
         var next: String? = path
         while let current = next {

@@ -14,6 +14,8 @@ package struct CommandFailure: Error, CustomStringConvertible, Sendable, Equatab
         case unauthorized = 6
         /// Bad arguments (the value ArgumentParser uses too).
         case usage = 64
+        /// Manifests that break a rule; each is named with its file, line and key.
+        case invalid = 65
     }
 
     package let code: Code

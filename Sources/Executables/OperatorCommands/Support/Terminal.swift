@@ -4,12 +4,20 @@ import Synchronization
 /// Where a command writes: data to standard output, everything else to standard error.
 package enum Terminal {
     /// Colour only for a person: standard error is a terminal, NO_COLOR is not set, TERM is not dumb.
-    package static let usesColor: Bool = {
-        guard isatty(STDERR_FILENO) == 1 else { return false }
+    package static let usesColor = usesColor(on: STDERR_FILENO)
+
+    /// The same for another descriptor.
+    package static func usesColor(on descriptor: Int32) -> Bool {
+        guard isatty(descriptor) == 1 else { return false }
         if let value = getenv("NO_COLOR"), value.pointee != 0 { return false }
-        if let term = getenv("TERM"), String(cString: term) == "dumb" { return false }
-        return true
-    }()
+        return isCapable
+    }
+
+    /// Whether a terminal can move its cursor.
+    static var isCapable: Bool {
+        guard let term = getenv("TERM") else { return false }
+        return String(cString: term) != "dumb"
+    }
 
     /// One line of data.
     package static func data(_ line: String) {
@@ -40,7 +48,7 @@ package enum Terminal {
 
 /// Says what is being done, with the seconds since the command began: `  0.4 s  starting Postgres`.
 package final class Progress: Sendable {
-    private let begin = ContinuousClock.now
+    package let begin = ContinuousClock.now
     private let lastStatus = Mutex<ContinuousClock.Instant?>(nil)
 
     package init() {}

@@ -31,7 +31,7 @@ struct DetachedStart {
                 )
             }
             if let file = try? RegionFile.read(state), file.supervisor == pid, file.phase == .ready,
-                !DemoRegion.isRequested(in: state) || Self.saysFarewell(log)
+                !FirstTenants.isRequested(in: state) || Self.saysFarewell(log)
             {
                 break
             }

@@ -10,7 +10,8 @@ struct RegionLaunch: Sendable {
         var port: Int
         var baseURL: String?
         var workers: Int
-        var demo: Bool
+        /// Manifests that an empty state begins with; nil = it stays empty.
+        var tenants: String?
         /// Certificate chain and key, PEM files; nil = plain HTTP.
         var tls: (certificate: String, key: String)?
     }
@@ -40,7 +41,7 @@ struct RegionLaunch: Sendable {
 
         if content == .empty {
             progress.step("making a new region in \(state.directory)")
-            if options.demo { try DemoRegion.request(in: state) }
+            if let tenants = options.tenants { try FirstTenants.request(tenants, in: state) }
             try directory.writeFormat()
         }
         try directory.prepare()
@@ -173,15 +174,14 @@ struct RegionLaunch: Sendable {
 
     private func welcome(connection: RegionConnection, baseURL: String) async {
         do {
-            if DemoRegion.isRequested(in: options.state) {
-                progress.step("making the demo hospitals h1 and h2")
-                try await DemoRegion(state: options.state, connection: connection).make()
+            if FirstTenants.isRequested(in: options.state) {
+                try await FirstTenants(state: options.state, connection: connection, progress: progress).make()
             }
             Welcome(state: options.state, baseURL: baseURL).print()
         } catch is CancellationError {
             return
         } catch {
-            Terminal.error("The demo hospitals could not be made; the next start tries again. \(error)")
+            Terminal.error("The tenants could not be made; the next start tries again. \(error)")
             Welcome(state: options.state, baseURL: baseURL).print()
         }
     }

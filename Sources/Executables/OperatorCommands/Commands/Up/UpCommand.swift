@@ -10,7 +10,7 @@ struct UpCommand: AsyncParsableCommand {
         discussion: """
             Starts two private Postgres clusters, the controller and the gateway workers as children of this process, \
             restarts whatever dies, and stops everything in order on Ctrl-C. All data lies in the state directory; the \
-            next `medcloud up` goes on with it. An empty state becomes a demo region of two hospitals, unless --empty.
+            next `medcloud up` goes on with it. An empty state begins with the tenants of a folder of manifests, unless --empty.
             """)
 
     @OptionGroup var region: RegionOptions
@@ -33,7 +33,10 @@ struct UpCommand: AsyncParsableCommand {
     @Option(help: "How many gateway workers serve the port.")
     var workers = 2
 
-    @Flag(help: "Leave an empty state empty: no demo hospitals.")
+    @Option(help: "The folder of manifests that an empty state begins with. Default: Tenants, beside the executables.")
+    var tenants: String?
+
+    @Flag(help: "Leave an empty state empty: no tenants.")
     var empty = false
 
     @Flag(help: "Return when the region is ready and leave it running; `medcloud down` stops it.")
@@ -49,7 +52,8 @@ struct UpCommand: AsyncParsableCommand {
 
     func run() async throws {
         let options = RegionLaunch.Options(
-            state: region.state, host: host, port: port, baseURL: baseURL, workers: workers, demo: !empty,
+            state: region.state, host: host, port: port, baseURL: baseURL, workers: workers,
+            tenants: empty ? nil : tenants.map(StateDirectory.absolute) ?? FirstTenants.standardFolder,
             tls: certificate.map(StateDirectory.absolute).flatMap { certificate in
                 certificateKey.map { (certificate, StateDirectory.absolute($0)) }
             })
