@@ -162,6 +162,24 @@ struct PlanTextTests {
         #expect(PlanText(plan: plan, usesColor: true).text.contains("\u{1B}["))
     }
 
+    @Test func `a change of a probe is said in words`() throws {
+        func tenant(_ probe: TenantInstance.Probe) throws -> TenantSpecification {
+            var quota = TenantQuota()
+            for dimension in TenantQuota.Dimension.all { quota[dimension] = dimension.isBytes ? 1 << 40 : 10 }
+            return TenantSpecification(
+                id: try #require(TenantID("h1")), kind: .hospital, name: "One", timeZone: "UTC", language: "en",
+                quota: quota, networks: [TenantNetwork(name: "lan", block: try AddressBlock("10.1.0.0/24"))],
+                instances: [
+                    TenantInstance(
+                        name: "vm", image: "probe", virtualCPUs: 1, memory: 96 << 20, disk: 64 << 20, network: "lan",
+                        probe: probe)
+                ])
+        }
+        let plan = try SpecificationPlan(
+            from: [try tenant(.tcp(port: 22))], to: [try tenant(.http(port: 80, path: "/health"))])
+        #expect(PlanText(plan: plan, usesColor: false).text.contains("TCP port 22 → HTTP port 80 /health"))
+    }
+
     @Test func `a plan file is read back as it was written`() throws {
         let plan = try SpecificationPlan(from: [], to: [try tenant("One")])
         let directory = try TemporaryDirectory()

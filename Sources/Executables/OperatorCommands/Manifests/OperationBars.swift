@@ -10,7 +10,7 @@ struct OperationBars {
     private let begin: ContinuousClock.Instant
     private let isTerminal = isatty(STDERR_FILENO) == 1 && Terminal.isCapable
     private let usesColor = Terminal.usesColor
-    private var drawn = 0
+    private var drawn: [String] = []
     private var ended: Set<String> = []
 
     /// - Parameter begin: what times are counted from.
@@ -34,11 +34,11 @@ struct OperationBars {
         var bars = open.prefix(Self.maximumBars).map(bar)
         if open.count > Self.maximumBars { bars.append("           … and \(open.count - Self.maximumBars) more") }
         let width = Self.terminalWidth
-        var text = drawn > 0 ? "\u{1B}[\(drawn)A\r\u{1B}[J" : ""
+        if lines.isEmpty, bars == drawn { return }
+        var text = drawn.isEmpty ? "" : "\u{1B}[\(drawn.count)A\r\u{1B}[J"
         for line in lines + bars { text += Self.cut(line, to: width) + "\n" }
-        if text.isEmpty { return }
         Terminal.write(text, to: STDERR_FILENO)
-        drawn = bars.count
+        drawn = bars
     }
 
     private func bar(_ part: JSONValue) -> String {

@@ -109,6 +109,10 @@ package struct PlanText: Sendable {
                 let names = keys[key: "keys"]?.elements.compactMap { $0[key: "kid"]?.string } ?? []
                 return "key \(names.joined(separator: ", "))"
             }
+            if let tcp = members["tcp"] { return "TCP port \(tcp[key: "port"]?.cell ?? "")" }
+            if let http = members["http"] {
+                return "HTTP port \(http[key: "port"]?.cell ?? "") \(http[key: "path"]?.cell ?? "")"
+            }
             let shown = ["kind", "image", "cidr", "scopes", "timeZone", "language", "keys"].compactMap { key in
                 members[key].map { short($0) }
             }
