@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from blackbox.control import Control
 from blackbox.region import REPOSITORY, Region, binaries, until
 from blackbox.tokens import AccessToken, Client
 
@@ -458,3 +459,79 @@ def test_forms_of_output(world, manifests, name):
     assert drift["drift"] == [] and drift["plan"]["changes"] == []
     manifests.run("plan", code=64)
     manifests.run("plan", "-f", manifests.folder / "nothing", code=3)
+
+
+#: The ends that a controller with a hypervisor would write; none of ours runs meanwhile.
+SUCCEED = """set control.acting = 'region';
+do $$ declare o record; begin
+    for o in select id from control.operation where phase in ('queued', 'running') and kind <> 'apply' order by seq loop
+        perform control.finish_operation(o.id, 'succeeded', null, null);
+    end loop;
+end $$;"""
+
+
+def test_the_steps_of_machines_wait_for_each_other(world, manifests, name):
+    """What the control database makes of networks and machines: who waits for whom, quotas that add up, then nothing to do.
+
+    The controller is stopped, and what it would find and do is written by hand: no hypervisor is needed.
+    """
+    control = Control(world)
+    stopped = control.controllers()
+    for pid in stopped:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        control.sql("""set control.acting = 'region';
+            insert into control.host (hypervisor, cores, memory, is_accelerated) values ('none', 2, 1, false) on conflict do nothing;
+            insert into control.image (name, disk, memory, sha256)
+            values ('probe', 1048576, 1048576, repeat('a', 64)), ('other', 1048576, 1048576, repeat('b', 64))
+            on conflict (name) do nothing""")
+
+        def asked(*arguments: str) -> dict[str, list[str]]:
+            """Applies, without waiting for the end; what each part waits for. Then all of it has succeeded."""
+            before = specification(world)["revision"]
+            process = subprocess.Popen(
+                [binaries() / "medcloud", "apply", "-f", manifests.folder, "--yes", "--state", world.state, *arguments],
+                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+            try:
+                assert until(lambda: specification(world)["revision"] > before or process.poll() is not None, 15)
+                assert process.poll() is None, process.stderr.read()
+            finally:
+                process.kill()
+                process.wait()
+            found = json.loads(control.sql("""set control.acting = 'region';
+                select coalesce(json_object_agg(o.kind, (
+                    select coalesce(json_agg(p.kind order by p.kind), '[]') from unnest(o.after) as a (id)
+                    join control.operation p on p.id = a.id)), '{}')
+                from control.operation o where o.phase = 'queued' and o.kind <> 'apply'""").splitlines()[-1])
+            control.sql(SUCCEED)
+            assert manifests.changes(*(a for a in arguments if a == "--prune")) == []
+            return found
+
+        machine = """networks:
+  - {name: lan, cidr: 10.88.1.0/24}
+instances:
+  - {name: web, image: probe, vcpus: 1, memory: 96MiB, disk: 64MiB, network: lan}
+"""
+        manifests.write(name, machine)
+        assert asked() == {
+            "tenant.create": [], "network.create": ["tenant.create"], "instance.create": ["network.create", "tenant.create"]}
+        manifests.write(name, machine.replace("96MiB", "128MiB"))
+        assert [(c["path"], c["effect"]) for c in manifests.changes()] == [("/instances/web/memory", "restart")]
+        assert asked() == {"instance.update": []}
+        manifests.write(name, machine.replace("96MiB", "128MiB").replace("probe", "other"))
+        assert "--allow-replace" in manifests.apply(code=4).stderr
+        assert asked("--allow-replace") == {"instance.delete": [], "instance.create": ["instance.delete"]}
+        manifests.write(name, "quota:\n  memory: 64MiB\n" + machine)
+        assert f"{name}.yaml:7: /quota/memory: the quota of memory is 64MiB" in manifests.apply(code=65).stderr
+        manifests.write(name)
+        assert asked("--allow-delete") == {"instance.delete": [], "network.delete": ["instance.delete"]}
+        manifests.write(name, machine)
+        assert asked() == {"network.create": [], "instance.create": ["network.create"]}
+        (manifests.folder / f"{name}.yaml").rename(manifests.folder / f"{name}c.yaml")
+        manifests.write(name + "c")
+        assert asked("--allow-delete", "--prune")["tenant.delete"] == ["instance.delete", "network.delete"]
+        assert control.sql("set control.acting = 'region'; select count(*) from control.recount()").splitlines()[-1] == "0"
+    finally:
+        control.sql("delete from control.host; delete from control.image")
+        for pid in stopped:
+            os.kill(pid, signal.SIGCONT)
