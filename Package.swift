@@ -186,6 +186,7 @@ let package = Package(
                 .embedInCode("Migrations/V0002__write.sql"),
                 .embedInCode("Migrations/V0003__answers_and_grants.sql"),
                 .embedInCode("Migrations/V0004__outbox.sql"),
+                .embedInCode("Migrations/V0005__read_batches.sql"),
             ]),
         /// Clients, keys and the authorization server of a tenant.
         .target(

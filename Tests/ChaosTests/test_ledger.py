@@ -129,6 +129,7 @@ create function public.planted_fault() returns trigger language plpgsql as
 $$ begin perform set_config('synchronous_commit', 'off', true); return null; end $$;
 create trigger planted_fault after insert on fhir.change for each statement execute function public.planted_fault();
 create trigger planted_fault after insert on audit.event for each statement execute function public.planted_fault();
+create trigger planted_fault after insert on audit.read_batch for each statement execute function public.planted_fault();
 create trigger planted_fault after insert on medcloud.idempotency for each statement execute function public.planted_fault();
 """
 

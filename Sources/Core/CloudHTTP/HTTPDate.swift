@@ -2,15 +2,42 @@
 package enum HTTPDate {
     /// `Sun, 06 Nov 1994 08:49:37 GMT`. `seconds` must lie in the years 1…9999.
     package static func format(secondsSinceEpoch seconds: Int64) -> String {
+        var bytes: [UInt8] = []
+        bytes.reserveCapacity(29)
+        append(secondsSinceEpoch: seconds) { bytes.append($0) }
+        return String(decoding: bytes, as: UTF8.self)
+    }
+
+    /// Gives the 29 bytes of the same text to `write`, in order.
+    @inline(__always)
+    package static func append(secondsSinceEpoch seconds: Int64, _ write: (UInt8) -> Void) {
         let days = floorDivide(seconds, 86_400)
-        let time = seconds - days * 86_400
+        let time = Int(seconds - days * 86_400)
         let (year, month, day) = civil(daysSinceEpoch: days)
+        func number(_ value: Int, _ digits: Int) {
+            if digits > 2 {
+                write(UInt8(ascii: "0") + UInt8(truncatingIfNeeded: value / 1000 % 10))
+                write(UInt8(ascii: "0") + UInt8(truncatingIfNeeded: value / 100 % 10))
+            }
+            write(UInt8(ascii: "0") + UInt8(truncatingIfNeeded: value / 10 % 10))
+            write(UInt8(ascii: "0") + UInt8(truncatingIfNeeded: value % 10))
+        }
+        func text(_ text: String) { for byte in text.utf8 { write(byte) } }
         // 1 January 1970 was a Thursday.
-        let weekday = Int((days % 7 + 7 + 4) % 7)
-        var text = weekdays[weekday] + ", " + padded(day, 2) + " " + months[month - 1] + " "
-        text += padded(year, 4) + " " + padded(Int(time / 3600), 2) + ":" + padded(Int(time / 60 % 60), 2) + ":"
-        text += padded(Int(time % 60), 2) + " GMT"
-        return text
+        text(weekdays[Int((days % 7 + 7 + 4) % 7)])
+        text(", ")
+        number(day, 2)
+        text(" ")
+        text(months[month - 1])
+        text(" ")
+        number(year, 4)
+        text(" ")
+        number(time / 3600, 2)
+        text(":")
+        number(time / 60 % 60, 2)
+        text(":")
+        number(time % 60, 2)
+        text(" GMT")
     }
 
     /// The same for microseconds since 1970, rounded down: the resolution of `Last-Modified`.
@@ -80,10 +107,5 @@ package enum HTTPDate {
 
     private static func floorDivide(_ value: Int64, _ divisor: Int64) -> Int64 {
         value >= 0 ? value / divisor : -((-value + divisor - 1) / divisor)
-    }
-
-    private static func padded(_ number: Int, _ width: Int) -> String {
-        let digits = String(number)
-        return String(repeating: "0", count: max(0, width - digits.utf8.count)) + digits
     }
 }

@@ -71,6 +71,12 @@ package final class TokenVerifier: Sendable {
         return cache.find(TokenDigest(token), now: clock.now())
     }
 
+    /// The same for a token that still lies among the bytes of its request.
+    package func cached(_ token: UnsafeRawBufferPointer) -> VerifiedToken? {
+        guard age() <= Self.cachedLife else { return nil }
+        return cache.find(TokenDigest(token), now: clock.now())
+    }
+
     /// Checks a token.
     ///
     /// - Throws: ``IdentityError``; `unavailable` means 503, everything else 401.

@@ -9,11 +9,13 @@ struct TokenDigest: Hashable, Sendable {
     private let d: UInt64
 
     init(_ token: some StringProtocol) {
+        let contiguous = token.utf8.withContiguousStorageIfAvailable { Self(UnsafeRawBufferPointer($0)) }
+        self = contiguous ?? Array(token.utf8).withUnsafeBytes { Self($0) }
+    }
+
+    init(_ token: UnsafeRawBufferPointer) {
         var hasher = SHA256()
-        let contiguous: Void? = token.utf8.withContiguousStorageIfAvailable {
-            hasher.update(bufferPointer: UnsafeRawBufferPointer($0))
-        }
-        if contiguous == nil { hasher.update(data: Array(token.utf8)) }
+        hasher.update(bufferPointer: token)
         (a, b, c, d) = hasher.finalize().withUnsafeBytes {
             (
                 $0.loadUnaligned(fromByteOffset: 0, as: UInt64.self),

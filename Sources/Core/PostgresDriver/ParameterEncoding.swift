@@ -145,11 +145,7 @@ extension PostgresValue {
 extension [UInt8] {
     /// Big-endian, as all integers of the protocol.
     mutating func appendInteger<Integer: FixedWidthInteger>(_ value: Integer) {
-        var shift = Integer.bitWidth
-        while shift > 0 {
-            shift -= 8
-            append(UInt8(truncatingIfNeeded: value >> Integer(shift)))
-        }
+        unsafe Swift.withUnsafeBytes(of: value.bigEndian) { bytes in unsafe append(contentsOf: bytes) }
     }
 
     /// The binary form of a one-dimensional array (Postgres's `array_recv`).

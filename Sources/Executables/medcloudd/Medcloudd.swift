@@ -92,7 +92,7 @@ struct Medcloudd {
         // The modules.
         let modules: [any Module] = [
             HealthRecordExchange(
-                cursorKey: key.derived(purpose: "cursor"), now: microsecondsSince1970,
+                cursorKey: key.derived(purpose: "cursor"),
                 didWrite: { outbox.committed($0) })
         ]
         for module in modules { try await module.provision() }
@@ -101,9 +101,15 @@ struct Medcloudd {
         let limits = configuration.limits.fitting(
             descriptors: descriptors, reserved: databaseLimits.connections)
         ProcessMetrics.register(in: registry)
+        let began = ContinuousClock.now
         let checks =
             [
-                ReadinessCheck("control-database") { (try? await control.controllerSeen()) != nil },
+                ReadinessCheck("control-database") {
+                    // The controller says so once every database is of its version; what it said before this process was
+                    // there may have been of an older one.
+                    guard let age = try? await control.controllerSeen() else { return false }
+                    return .seconds(age) <= ContinuousClock.now - began + controllerPause
+                },
                 ReadinessCheck("tokens") { verifier.isFresh },
             ]
             + modules.map { module in
@@ -151,6 +157,9 @@ struct Medcloudd {
         try await ServiceGroup(configuration: group).run()
         for module in modules.reversed() { await module.cleanUp() }
     }
+
+    /// A controller that lives is seen more often than this.
+    private static let controllerPause: Duration = .seconds(5)
 
     private static var environment: [String: String] {
         var variables: [String: String] = [:]

@@ -14,10 +14,9 @@ package struct HealthRecordExchange: Module {
 
     /// - Parameters:
     ///   - cursorKey: Signs the cursors of searches and histories; at least 32 bytes, the same at every worker.
-    ///   - now: Microseconds since 1970.
     ///   - didWrite: Called after something may have been committed in a tenant's database; must not wait.
     package init(
-        definitions: Definitions = .r4, cursorKey: [UInt8], now: @escaping @Sendable () -> Int64,
+        definitions: Definitions = .r4, cursorKey: [UInt8],
         didWrite: @escaping @Sendable (TenantID) -> Void = { _ in }
     ) {
         self.didWrite = didWrite

@@ -33,16 +33,17 @@ final class ResourceHotRead: HotRead {
     private let loops = Mutex<[ObjectIdentifier: LoopReaders]>([:])
 
     func read(
-        _ request: HotReadRequest, in database: TenantDatabase, on eventLoop: any EventLoop
-    ) -> EventLoopFuture<ModuleResponse>? {
-        guard let type = ResourceType.named(String(request.type)), !type.isAuditEvent,
-            ResourceID.isValid(request.id), request.principal.scopes.allows(.read, on: type.name)
-        else { return nil }
-        let id = String(request.id)
-        let audit = AuditContext(
-            client: request.principal.clientID, practitioner: request.principal.practitioner,
-            purpose: request.principal.purposeOfUse, requestID: request.requestID, source: request.remoteAddress,
-            origin: request.access.origin.rawValue)
+        _ request: HotReadRequest, in database: TenantDatabase, on eventLoop: any EventLoop,
+        completion: @escaping (Result<HotReadAnswer, any Error>) -> Void
+    ) -> Bool {
+        guard let type = ResourceType.named(request.type), !type.isAuditEvent, ResourceID.isValid(request.id),
+            request.principal.scopes.allows(.read, on: type.name)
+        else { return false }
+        let id = request.id
+        let principal = request.principal
+        let actor = AuditActor(
+            client: principal.clientID, practitioner: principal.practitioner, purpose: principal.purposeOfUse,
+            source: request.remoteAddress, origin: request.access.origin.rawValue)
         let readers = loops.withLock { loops in
             let key = ObjectIdentifier(eventLoop)
             if let readers = loops[key] { return readers }
@@ -50,16 +51,24 @@ final class ResourceHotRead: HotRead {
             loops[key] = readers
             return readers
         }
-        return readers.reader(database, eventLoop).read(type, id: id, audit: audit)
-            .map { Self.response($0, type, id) }
+        return readers.reader(database, eventLoop)
+            .read(type, id: id, audit: AuditContext(actor: actor, requestID: request.requestID)) { result in
+                completion(result.map { Self.answer($0, type, id) })
+            }
     }
 
-    private static func response(_ found: StoredResource?, _ type: ResourceType, _ id: String) -> ModuleResponse {
+    private static func answer(_ found: StoredResource?, _ type: ResourceType, _ id: String) -> HotReadAnswer {
+        if let found, !found.isDeleted {
+            return .resource(
+                HotResource(
+                    version: found.version, lastUpdated: found.lastUpdated, mediaType: Answer.mediaType,
+                    body: found.bytes))
+        }
         do throws(FHIRFailure) {
             // A read by id answers with no location, so no base is needed.
-            return try ReadInteraction.answer(found, type, id).response(base: "")
+            return .other(try ReadInteraction.answer(found, type, id).response(base: ""))
         } catch {
-            return error.response
+            return .other(error.response)
         }
     }
 }

@@ -32,9 +32,10 @@ import Testing
         try await GatewayFixture.withGateway { gateway in
             let heard = try await RawClient.connect(to: gateway.port) { connection in
                 try await connection.say((0..<500).map { Self.head("/t/h1/fhir/Patient/\($0)") }.joined())
-                return try await connection.hear { $0.contains("hot Patient/499") }
+                return try await connection.hear { $0.contains(" Patient/499") }
             }
-            let bodies = heard.components(separatedBy: "hot Patient/").dropFirst().map { $0.prefix { $0.isNumber } }
+            // Those beyond what may be under way take the ordinary way, in their turn.
+            let bodies = heard.components(separatedBy: " Patient/").dropFirst().map { $0.prefix { $0.isNumber } }
             #expect(bodies.map(String.init) == (0..<500).map(String.init))
         }
     }

@@ -67,7 +67,7 @@ private let package = URL(filePath: #filePath).deletingLastPathComponent().delet
             ).routes
             + HealthRoutes(checks: [], registry: MetricsRegistry()).routes
             + DescriptionRoutes(try description()).routes
-        let modules = ModuleTable([HealthRecordExchange(cursorKey: Array(repeating: 1, count: 32), now: { 0 })])
+        let modules = ModuleTable([HealthRecordExchange(cursorKey: Array(repeating: 1, count: 32))])
         return routes.map { "\($0.method.rawValue) \($0.pattern) \($0.operationID)" }
             + modules.operations.map { "\($0.method.rawValue) \($0.pattern) \($0.operationID)" }
     }

@@ -78,6 +78,10 @@ struct FakeTokens: TokenChecking {
         "h2": (.systemClient, "h2"),
     ]
 
+    func cached(_ token: UnsafeRawBufferPointer) -> VerifiedToken? {
+        cached(Substring(decoding: token, as: UTF8.self))
+    }
+
     func cached(_ token: Substring) -> VerifiedToken? {
         guard let (kind, name) = Self.all[String(token)], let scopes = try? ScopeSet(parsing: "system/*.cruds") else {
             return nil
@@ -169,21 +173,26 @@ final class FakeModule: Module, HotRead {
     }
 
     func read(
-        _ request: HotReadRequest, in database: TenantDatabase, on eventLoop: any EventLoop
-    ) -> EventLoopFuture<ModuleResponse>? {
+        _ request: HotReadRequest, in database: TenantDatabase, on eventLoop: any EventLoop,
+        completion: @escaping (Result<HotReadAnswer, any Error>) -> Void
+    ) -> Bool {
+        let promise = eventLoop.makePromise(of: ModuleResponse.self)
         switch request.type {
-        case "Held":
-            let promise = eventLoop.makePromise(of: ModuleResponse.self)
-            held.withLock { $0.append(promise) }
-            return promise.futureResult
-        case "Failing": return eventLoop.makeFailedFuture(ChannelError.eof)
-        case "Unknown": return nil
+        case "Held": held.withLock { $0.append(promise) }
+        case "Failing": eventLoop.execute { promise.fail(ChannelError.eof) }
+        case "Unknown":
+            promise.fail(ChannelError.eof)
+            return false
         default:
-            return eventLoop.makeSucceededFuture(
-                ModuleResponse(
-                    status: .ok, headers: [.contentType: "text/plain"],
-                    body: ByteBuffer(string: "hot \(request.type)/\(request.id)")))
+            let text = "hot \(request.type)/\(request.id)"
+            eventLoop.execute {
+                promise.succeed(
+                    ModuleResponse(
+                        status: .ok, headers: [.contentType: "text/plain"], body: ByteBuffer(string: text)))
+            }
         }
+        promise.futureResult.assumeIsolated().whenComplete { completion($0.map { .other($0) }) }
+        return true
     }
 
     /// How many hot reads wait.

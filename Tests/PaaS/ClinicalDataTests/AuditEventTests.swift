@@ -14,10 +14,10 @@ struct AuditEventTests {
                         .searchType, type: try StoreFixture.type("Observation"), patient: "p1", query: "patient=p1"),
                     AuditEntry(.read, outcome: .minorFailure, type: try StoreFixture.type("Patient"), resourceID: "x"),
                 ], StoreFixture.audit, on: statements)
-            let row = try #require(try await log.event(id: "audit-1", on: statements))
+            let row = try #require(try await log.event(id: "audit-64", on: statements))
             let document = try JSONDocument(AuditEventRenderer(baseURL: "https://h/fhir").render(row))
             let root = document.root
-            #expect(root["id"]?.string == "audit-1")
+            #expect(root["id"]?.string == "audit-64")
             #expect(
                 root["meta"]?["profile"]?.elements.first { _ in true }?.string
                     == "https://profiles.ihe.net/ITI/BALP/StructureDefinition/IHE.BasicAudit.PatientQuery")
@@ -29,9 +29,9 @@ struct AuditEventTests {
             #expect(text.contains("TREAT"))
             #expect(text.contains("request-1"))
             #expect(root["agent"]?.count == 3)
-            let denied = try #require(try await log.event(id: "audit-2", on: statements))
+            let denied = try #require(try await log.event(id: "audit-128", on: statements))
             #expect(denied.outcome == 4)
-            #expect(AuditEventRenderer.profile(denied).hasSuffix("IHE.BasicAudit.Read"))
+            #expect(AuditEventRenderer.profile(denied).hasSuffix("IHE.BasicAudit.PatientRead"))
         }
     }
 

@@ -6,6 +6,16 @@ import PostgresDriver
 import Testing
 
 struct StoreHotReaderTests {
+    private static func read(
+        _ reader: HotReader, _ type: ResourceType, _ id: String, _ loop: any EventLoop
+    ) -> EventLoopFuture<StoredResource?> {
+        let promise = loop.makePromise(of: StoredResource?.self)
+        if !reader.read(type, id: id, audit: StoreFixture.audit, completion: { promise.completeWith($0) }) {
+            promise.fail(ChannelError.eof)
+        }
+        return promise.futureResult
+    }
+
     @Test func `reads of one tick share a statement and each leaves its audit row`() async throws {
         try await StoreFixture.withPool { pool in
             let store = ClinicalStore()
@@ -21,7 +31,7 @@ struct StoreHotReaderTests {
                 configuration: pool.configuration, eventLoop: loop, logger: Logger(label: "test"))
             let found = try await loop.flatSubmit {
                 let reader = HotReader(pipeline: pipeline, eventLoop: loop)
-                let reads = (0..<100).map { reader.read(type, id: "r\($0)", audit: StoreFixture.audit) }
+                let reads = (0..<100).map { Self.read(reader, type, "r\($0)", loop) }
                 return EventLoopFuture.whenAllSucceed(reads, on: loop)
             }.get()
             pipeline.close()
@@ -34,7 +44,7 @@ struct StoreHotReaderTests {
                 PostgresStatement(
                     """
                     select count(*), count(*) filter (where outcome = 4), count(distinct recorded)
-                    from audit.event
+                    from audit.read_event
                     where interaction = 1
                     """))
             #expect(try rows[0].int8(0) == 100)
@@ -53,7 +63,7 @@ struct StoreHotReaderTests {
             pipeline.close()
             await #expect(throws: PostgresError.self) {
                 try await loop.flatSubmit {
-                    HotReader(pipeline: pipeline, eventLoop: loop).read(type, id: "a", audit: StoreFixture.audit)
+                    Self.read(HotReader(pipeline: pipeline, eventLoop: loop), type, "a", loop)
                 }.get()
             }
         }

@@ -248,12 +248,12 @@ def compare_number(prefix: str, have: tuple[Decimal, Decimal], text: str) -> boo
 
 
 def references(item) -> list[str]:
-    """The targets a reference parameter compares: relative, absolute or canonical."""
+    """The targets a reference parameter compares: relative, absolute or canonical, without a version."""
     if isinstance(item, str):
         return [item]
     kind = shape(item)
     if kind == "Reference":
-        return [item["reference"]]
+        return [item["reference"].split("/_history/")[0]]
     if kind == "resource" and "id" in item:
         return [f"{item['resourceType']}/{item['id']}"]
     return []

@@ -100,10 +100,13 @@ struct ReadInteractionTests {
                 ])
             #expect(rows.map(\.outcome) == [0, 0, 0, 0, 0, 0, 4])
             #expect(rows.allSatisfy { $0.patient == "a" && $0.practitioner == "Practitioner/17" })
-            let read = try await server.send(.get, "AuditEvent/audit-1")
-            #expect(read.status == 200)
-            #expect(try read.json()["resourceType"]?.string == "AuditEvent")
-            #expect(try await server.send(.get, "AuditEvent/audit-999").status == 404)
+            for row in rows {
+                let read = try await server.send(.get, "AuditEvent/\(row.id)")
+                #expect(read.status == 200)
+                #expect(try read.json()["resourceType"]?.string == "AuditEvent")
+                #expect(try read.json()["action"]?.string == row.action)
+            }
+            #expect(try await server.send(.get, "AuditEvent/audit-99999").status == 404)
         }
     }
 

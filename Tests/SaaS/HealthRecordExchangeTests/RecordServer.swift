@@ -29,7 +29,7 @@ struct RecordServer: Sendable {
                 _ = try await Migrator(TenantSchema.series).run(on: connection)
             }
             let module = HealthRecordExchange(
-                cursorKey: [UInt8](repeating: 7, count: 32), now: { 1_795_000_000_000_000 })
+                cursorKey: [UInt8](repeating: 7, count: 32))
             try await body(
                 RecordServer(module: module, pool: pool, access: TenantAccess(minting: tenant, origin: .token)))
         }
@@ -98,8 +98,14 @@ struct RecordServer: Sendable {
 
     /// The audit rows, oldest first.
     func audit() async throws -> [AuditRow] {
-        try await pool.query(PostgresStatement("select \(AuditRow.columns) from audit.event e order by seq"))
-            .map { try AuditRow($0) }
+        try await pool.query(
+            PostgresStatement(
+                """
+                select \(AuditRow.columns) from audit.event e
+                union all select \(AuditRow.columns) from audit.read_event e order by seq
+                """)
+        )
+        .map { try AuditRow($0) }
     }
 
     func count(_ table: String) async throws -> Int {

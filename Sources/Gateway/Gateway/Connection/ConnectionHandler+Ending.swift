@@ -53,7 +53,7 @@ extension ConnectionHandler {
         if order.hotUnderWay > 0 {
             if order.heldRequests == 0 {
                 _ = order.lastWords()
-                answers.append(responses.closing(problem))
+                answers.append(HotAnswer(responses.closing(problem)))
             }
             held = []
             return
@@ -84,6 +84,8 @@ extension ConnectionHandler {
 
     func deactivate() {
         isActive = false
+        scanner = nil
+        context = nil
         timer?.cancel()
         timer = nil
         held = []

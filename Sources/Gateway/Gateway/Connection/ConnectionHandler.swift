@@ -2,6 +2,7 @@ import CloudHTTP
 import HTTPTypes
 import ModuleKit
 import NIOCore
+import NIOHTTP1
 import NIOHTTPTypes
 
 /// One connection's edge, between the HTTP decoder and the router: limits of the head, timeouts, hot reads, order of
@@ -27,12 +28,16 @@ final class ConnectionHandler: ChannelDuplexHandler, RemovableChannelHandler {
     let metrics: GatewayMetrics
     let responses: EdgeResponses
     private var remoteAddress = ""
+    private var randomness = RequestRandomness()
+    /// These two are nil before this handler is in a pipeline and after it has left it.
+    var context: ChannelHandlerContext?
+    var scanner: HotReadScanner?
 
     var order: ConnectionOrder
     /// Where the parts of the request now arriving go; nil between requests and for those that are dropped.
     var way: ConnectionOrder.Way?
     /// Answers by place, from `order.nextWritten` on; nil = not there yet.
-    var answers = CircularBuffer<ModuleResponse?>(initialCapacity: 4)
+    var answers = CircularBuffer<HotAnswer?>(initialCapacity: 4)
     var held: [HTTPRequestPart] = []
     var hasHeldRead = false
     /// The client has finished sending; passed on when the hot reads are answered.
@@ -56,6 +61,17 @@ final class ConnectionHandler: ChannelDuplexHandler, RemovableChannelHandler {
 
     func handlerAdded(context: ChannelHandlerContext) {
         remoteAddress = context.remoteAddress?.ipAddress ?? "local"
+        do {
+            let pipeline = context.pipeline.syncOperations
+            let scanner = HotReadScanner(self)
+            let encoder = try pipeline.handler(type: HTTPResponseEncoder.self)
+            try pipeline.addHandler(scanner, position: .before(encoder))
+            self.scanner = scanner
+            self.context = context
+        } catch {
+            // Closed before it began.
+            context.close(promise: nil)
+        }
         arm(context)
     }
 
@@ -92,19 +108,37 @@ final class ConnectionHandler: ChannelDuplexHandler, RemovableChannelHandler {
             refuse(Problem(.uriTooLong, "At most \(limits.targetBytes) bytes; post the search to _search."), context)
             return
         }
+        let place = order.nextHot
         if order.admitsHot, !isDraining, let gate,
-            let ticket = gate.begin(request, remoteAddress: remoteAddress, on: context.eventLoop)
+            gate.begin(
+                request, from: origin(context), completion: { self.completed(place: place, $0, context: context) })
         {
-            let place = order.lastWords()
-            way = .hot(place)
+            way = .hot(order.lastWords())
             answers.append(nil)
-            ticket.answer.assumeIsolated().whenComplete { result in
-                self.completed(place: place, gate.finish(ticket, result), context: context)
-            }
             return
         }
         way = order.received(isHot: false)
         pass(.head(request), context: context)
+    }
+
+    /// Begins the hot read that `bytes` begin with, for the scanner.
+    ///
+    /// - Returns: how many bytes it was; nil when the decoder must look at them.
+    func begin(_ bytes: UnsafeRawBufferPointer) -> Int? {
+        let place = order.nextHot
+        guard case .open = ending, way == nil, order.admitsHot, !isDraining, let gate, let context,
+            let length = gate.begin(
+                bytes, from: origin(context), completion: { self.completed(place: place, $0, context: context) })
+        else { return nil }
+        clock.requestArrived(now: .now())
+        _ = order.lastWords()
+        answers.append(nil)
+        return length
+    }
+
+    private func origin(_ context: ChannelHandlerContext) -> HotReadGate.Origin {
+        HotReadGate.Origin(
+            remoteAddress: remoteAddress, requestID: RequestID.make(using: &randomness), channel: context.channel)
     }
 
     private func pass(_ part: HTTPRequestPart, context: ChannelHandlerContext) {
@@ -117,18 +151,20 @@ final class ConnectionHandler: ChannelDuplexHandler, RemovableChannelHandler {
 
     // MARK: Hot answers
 
-    private func completed(place: Int, _ response: ModuleResponse, context: ChannelHandlerContext) {
+    private func completed(place: Int, _ completed: HotAnswer, context: ChannelHandlerContext) {
         guard isActive, place >= order.nextWritten else { return }
-        answers[answers.index(answers.startIndex, offsetBy: place - order.nextWritten)] = response
+        answers[answers.index(answers.startIndex, offsetBy: place - order.nextWritten)] = completed
         var hasWritten = false
         while isActive, let answer = answers.first ?? nil {
             answers.removeFirst()
-            writeHot(answer, context: context)
+            let isLast = isDraining && order.hotUnderWay == 1 && order.heldRequests == 0
+            answer.write(closing: isLast) { bytes in scanner?.write(bytes) }
+            clock.answered(now: .now())
             hasWritten = true
             if order.wroteHot() > 0 { release(context) }
         }
         guard hasWritten, isActive else { return }
-        context.flush()
+        scanner?.flush()
         guard order.hotUnderWay == 0 else { return }
         if case .afterAnswer = ending {
             finish(context)
@@ -138,18 +174,6 @@ final class ConnectionHandler: ChannelDuplexHandler, RemovableChannelHandler {
             hasHeldInputClosed = false
             context.fireUserInboundEventTriggered(ChannelEvent.inputClosed)
         }
-    }
-
-    private func writeHot(_ response: ModuleResponse, context: ChannelHandlerContext) {
-        var headers = response.headers
-        if isDraining, order.hotUnderWay == 1, order.heldRequests == 0 { headers[.connection] = "close" }
-        let head = HTTPResponse(status: response.status, headerFields: headers)
-        context.write(wrapOutboundOut(.head(head)), promise: nil)
-        if response.body.readableBytes > 0 {
-            context.write(wrapOutboundOut(.body(response.body)), promise: nil)
-        }
-        context.write(wrapOutboundOut(.end(nil)), promise: nil)
-        clock.answered(now: .now())
     }
 
     /// Gives the held requests to the router, in order, and reads on.

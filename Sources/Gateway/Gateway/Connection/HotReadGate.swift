@@ -32,52 +32,87 @@ struct HotReadGate: Sendable {
         typeBase = services.typeBase
     }
 
-    /// A hot read under way.
-    struct Ticket {
-        let answer: EventLoopFuture<ModuleResponse>
-        fileprivate let requestID: String
-        fileprivate let started: NIODeadline
-        fileprivate let lease: TenantBudget.Lease
+    /// The connection that a read came on.
+    struct Origin {
+        let remoteAddress: String
+        /// For a request that brings no id of its own.
+        let requestID: String
+        let channel: any Channel
     }
 
-    /// Begins the read, or returns nil when the request must take the ordinary way. Nothing is held then.
-    func begin(_ request: HTTPRequest, remoteAddress: String, on eventLoop: any EventLoop) -> Ticket? {
+    /// Begins a read that the decoder has read, or returns false when the request must take the ordinary way. Nothing is
+    /// held then.
+    ///
+    /// - Parameter completion: called once on the event loop, after this has returned.
+    func begin(_ request: HTTPRequest, from origin: Origin, completion: @escaping (HotAnswer) -> Void) -> Bool {
         guard request.method == .get, let path = request.path, let target = HotTarget(path),
             let hints = HeadHints(request.headerFields), let token = BearerToken.parse(hints.authorization),
-            let known = tokens.cached(token), let access = known.access, access.tenant.rawValue == target.tenant,
-            let database = tenants.opened(access), database.tenant.kind != .partner,
-            let lease = try? budget.acquire(access.tenant)
-        else { return nil }
-        let requestID = RequestID.accepted(hints.requestID) ?? RequestID.make()
-        let read = HotReadRequest(
-            type: target.type, id: target.id, access: access, principal: known.principal, requestID: requestID,
-            remoteAddress: remoteAddress)
-        guard let answer = hotRead.read(read, in: database, on: eventLoop) else {
-            budget.release(lease)
-            return nil
-        }
-        return Ticket(answer: answer, requestID: requestID, started: .now(), lease: lease)
+            let known = tokens.cached(token), let access = known.access, access.tenant.rawValue == target.tenant
+        else { return false }
+        return begin(
+            String(target.type), String(target.id), known, access, RequestID.accepted(hints.requestID), origin,
+            completion)
     }
 
-    /// Completes a read: gives back what it held, counts it and returns the answer to write.
-    func finish(_ ticket: Ticket, _ result: Result<ModuleResponse, any Error>) -> ModuleResponse {
-        budget.release(ticket.lease)
+    /// Begins the read that `bytes` begin with.
+    ///
+    /// - Returns: how many bytes it was; nil when the decoder must look at them. Nothing is held then.
+    func begin(
+        _ bytes: UnsafeRawBufferPointer, from origin: Origin, completion: @escaping (HotAnswer) -> Void
+    ) -> Int? {
+        guard let read = ScannedRead(bytes),
+            let known = tokens.cached(UnsafeRawBufferPointer(rebasing: bytes[read.token])),
+            let access = known.access, access.tenant.rawValue.utf8.elementsEqual(bytes[read.tenant])
+        else { return nil }
+        let requestID = read.requestID.flatMap { RequestID.accepted(String(decoding: bytes[$0], as: UTF8.self)) }
+        let hasBegun = begin(
+            String(decoding: bytes[read.type], as: UTF8.self), String(decoding: bytes[read.id], as: UTF8.self), known,
+            access, requestID, origin, completion)
+        return hasBegun ? read.length : nil
+    }
+
+    private func begin(
+        _ type: String, _ id: String, _ known: VerifiedToken, _ access: TenantAccess, _ requestID: String?,
+        _ origin: Origin, _ completion: @escaping (HotAnswer) -> Void
+    ) -> Bool {
+        guard let database = tenants.opened(access), database.tenant.kind != .partner,
+            let lease = try? budget.acquire(access.tenant)
+        else { return false }
+        let requestID = requestID ?? origin.requestID
+        let started = NIODeadline.now()
+        let channel = origin.channel
+        let read = HotReadRequest(
+            type: type, id: id, access: access, principal: known.principal, requestID: requestID,
+            remoteAddress: origin.remoteAddress)
+        let hasBegun = hotRead.read(read, in: database, on: channel.eventLoop) { result in
+            budget.release(lease)
+            let (answer, status) = answer(result, requestID: requestID, allocator: channel.allocator)
+            metrics.hotReads.increment()
+            routeMetrics.record(status: status, nanoseconds: (NIODeadline.now() - started).nanoseconds)
+            completion(answer)
+        }
+        if !hasBegun { budget.release(lease) }
+        return hasBegun
+    }
+
+    private func answer(
+        _ result: Result<HotReadAnswer, any Error>, requestID: String, allocator: ByteBufferAllocator
+    ) -> (HotAnswer, status: Int) {
         var response: ModuleResponse
         switch result {
-        case .success(let answer):
-            response = answer
+        case .success(.resource(let resource)):
+            return (HotAnswer(resource, headers: headers, requestID: requestID, allocator: allocator), 200)
+        case .success(.other(let other)):
+            response = other
         case .failure:
             response = ErrorStyle.operationOutcome.response(
-                Problem(.unavailable, "The record cannot be read now.", retryAfter: 1), requestID: ticket.requestID,
+                Problem(.unavailable, "The record cannot be read now.", retryAfter: 1), requestID: requestID,
                 typeBase: typeBase)
         }
         response.headers.append(HTTPField(name: .contentLength, value: String(response.body.readableBytes)))
         // Answers of a FHIR base differ by origin (CORS); the ordinary way says so too.
         response.headers.append(HTTPField(name: .vary, value: "Origin"))
-        headers.apply(to: &response.headers, requestID: ticket.requestID)
-        metrics.hotReads.increment()
-        routeMetrics.record(
-            status: response.status.code, nanoseconds: (NIODeadline.now() - ticket.started).nanoseconds)
-        return response
+        headers.apply(to: &response.headers, requestID: requestID)
+        return (HotAnswer(response), response.status.code)
     }
 }

@@ -16,6 +16,14 @@ struct AnswerHeaders: Sendable {
         if isSecure { headers.append(Self.strictTransport) }
     }
 
+    /// The same for an answer of patient data, as lines.
+    func write(requestID: String, to head: inout ByteBuffer) {
+        head.writeStaticString("X-Request-Id: ")
+        head.writeString(requestID)
+        head.writeStaticString("\r\nX-Content-Type-Options: nosniff\r\nCache-Control: no-store\r\n")
+        if isSecure { head.writeStaticString("Strict-Transport-Security: max-age=31536000\r\n") }
+    }
+
     private static let noSniff = HTTPField(name: .xContentTypeOptions, value: "nosniff")
     private static let noStore = HTTPField(name: .cacheControl, value: "no-store")
     private static let strictTransport = HTTPField(name: .strictTransportSecurity, value: "max-age=31536000")

@@ -7,6 +7,8 @@ import ModuleKit
 package protocol TokenChecking: Sendable {
     /// The token if it was verified before and is still good; never waits.
     func cached(_ token: Substring) -> VerifiedToken?
+    /// The same for a token that still lies among the bytes of its request.
+    func cached(_ token: UnsafeRawBufferPointer) -> VerifiedToken?
     func verify(_ token: String) async throws(IdentityError) -> VerifiedToken
 }
 

@@ -1,34 +1,51 @@
 import PostgresDriver
 
-/// Who acts, as the audit rows of a request say it. Never a token, never content of a record.
-package struct AuditContext: Sendable, Hashable {
+/// Who acts, from where and by what right, as audit rows say it. Never a token.
+package struct AuditActor: Sendable, Hashable {
     package let client: String
     /// The practitioner that the client named in its signed assertion.
     package let practitioner: String?
     /// The purpose of use that the client named in its signed assertion.
     package let purpose: String?
-    package let requestID: String
     /// The client's network address.
     package let source: String
     /// Where the right to this tenant's database came from (`TenantAccess.Origin`).
     package let origin: String
 
-    package init(
-        client: String, practitioner: String?, purpose: String?, requestID: String, source: String, origin: String
-    ) {
+    package init(client: String, practitioner: String?, purpose: String?, source: String, origin: String) {
         self.client = client
         self.practitioner = practitioner
         self.purpose = purpose
-        self.requestID = requestID
         self.source = source
         self.origin = origin
+    }
+}
+
+/// Who acts in which request, as the audit rows of the request say it. Never content of a record.
+package struct AuditContext: Sendable, Hashable {
+    package let actor: AuditActor
+    package let requestID: String
+
+    package init(actor: AuditActor, requestID: String) {
+        self.actor = actor
+        self.requestID = requestID
+    }
+
+    package init(
+        client: String, practitioner: String?, purpose: String?, requestID: String, source: String, origin: String
+    ) {
+        self.init(
+            actor: AuditActor(
+                client: client, practitioner: practitioner, purpose: purpose, source: source, origin: origin),
+            requestID: requestID)
     }
 
     /// client, practitioner, purpose, request_id, source, origin.
     var values: [PostgresValue] {
         [
-            .text(client), practitioner.map { .text($0) } ?? .null, purpose.map { .text($0) } ?? .null,
-            .text(requestID), .text(source), .text(origin),
+            .text(actor.client), actor.practitioner.map { .text($0) } ?? .null,
+            actor.purpose.map { .text($0) } ?? .null,
+            .text(requestID), .text(actor.source), .text(actor.origin),
         ]
     }
 }

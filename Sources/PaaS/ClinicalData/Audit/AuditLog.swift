@@ -24,6 +24,20 @@ package struct AuditEntry: Sendable, Hashable {
     }
 }
 
+extension AuditEntry {
+    /// Who the entry is about: what is asked of a Patient is about that patient, also when it is refused or not found.
+    var subject: String? { patient ?? (type?.isPatient == true ? resourceID : nil) }
+}
+
+extension ResourceType {
+    var isPatient: Bool { name == "Patient" }
+
+    /// SQL that tells the patient of an access to `id` when the resource itself tells none.
+    static func patient(of id: String, type: String) -> String {
+        "case when \(type) = \(ResourceType.named("Patient")?.code ?? 0) then \(id) end"
+    }
+}
+
 /// Appends audit rows and reads single ones back.
 package struct AuditLog: Sendable {
     package init() {}
@@ -38,7 +52,7 @@ package struct AuditLog: Sendable {
             [
                 .textArray(entries.map(\.interaction.action)), .int2Array(entries.map(\.interaction.rawValue)),
                 .int2Array(entries.map(\.outcome.rawValue)), .int2Array(entries.map { $0.type?.code ?? 0 }),
-                .textArray(entries.map(\.resourceID)), .textArray(entries.map(\.patient)),
+                .textArray(entries.map(\.resourceID)), .textArray(entries.map(\.subject)),
                 .textArray(entries.map(\.query)),
             ] + audit.values)
     }
@@ -60,10 +74,14 @@ package struct AuditLog: Sendable {
         """)
 
     private static let select = PostgresStatement(
-        "select \(AuditRow.columns) from audit.event e where e.seq = $1")
+        """
+        select \(AuditRow.columns) from audit.event e where e.seq = $1
+        union all
+        select \(AuditRow.columns) from audit.read_event e where e.batch = \(AuditRow.batch(of: "$1")) and e.seq = $1
+        """)
 }
 
-/// One compact row of `audit.event`.
+/// One compact row of `audit.event`, or one read of `audit.read_batch` as `audit.read_event` shows it.
 package struct AuditRow: Sendable, Hashable {
     package let sequence: Int64
     /// Microseconds since 1970.
@@ -82,7 +100,7 @@ package struct AuditRow: Sendable, Hashable {
     package let patient: String?
     package let query: String?
 
-    /// The columns that ``init(_:)`` reads, of a row `e` of audit.event.
+    /// The columns that ``init(_:)`` reads, of a row `e` of audit.event or audit.read_event.
     package static let columns = """
         e.seq, e.recorded, e.action::text, e.interaction, e.outcome, e.client, e.practitioner, e.purpose, e.request_id, \
         e.source, e.type, e.resource_id, e.version, e.patient, e.query
@@ -108,6 +126,9 @@ package struct AuditRow: Sendable, Hashable {
 
     /// The logical id of the AuditEvent.
     package var id: String { "audit-\(sequence)" }
+
+    /// The number of the batch in which a read has the number `sequence`, in SQL: batches begin at multiples of 64.
+    static func batch(of sequence: String) -> String { "(\(sequence)::int8 & -64)" }
 
     /// The row's number in an id of ours; nil for any other id.
     package static func sequence(ofID id: String) -> Int64? {

@@ -8,6 +8,7 @@ package enum TenantSchema {
         ("V0002__write.sql", PackageResources.V0002__write_sql),
         ("V0003__answers_and_grants.sql", PackageResources.V0003__answers_and_grants_sql),
         ("V0004__outbox.sql", PackageResources.V0004__outbox_sql),
+        ("V0005__read_batches.sql", PackageResources.V0005__read_batches_sql),
     ]
 
     /// Runs as superuser under the owner's role, after the group role `medcloud_tenant` has been made.

@@ -1,6 +1,7 @@
 import PostgresDriver
 
-/// Writes the SQL of a plan over AuditEvent: conditions on the rows of `audit.event`.
+/// Writes the SQL of a plan over AuditEvent: conditions on the rows of `audit.event` and of `audit.read_event`, where reads
+/// by id are.
 struct AuditCompiler {
     private let plan: SearchPlan
     private let definitions: Definitions
@@ -17,11 +18,17 @@ struct AuditCompiler {
 
     consuming func count() -> SearchStatement {
         let rows = conditions()
+        let batches = batchConditions(after: nil)
         return SearchStatement(
-            sql: "select count(*) from audit.event e where \(rows)", values: compiler.bindings.values)
+            sql: """
+                select (select count(*) from audit.event e where \(rows)) \
+                + (select count(*) from audit.read_event e where \(rows)\(batches))
+                """, values: compiler.bindings.values)
     }
 
     /// The columns of `AuditRow`, then the sort values as text.
+    ///
+    /// Both kinds of rows give their first ones in order, so that neither is read to its end for a page.
     consuming func page(after position: SearchPosition?, limit: Int) -> SearchStatement {
         var conditions = conditions()
         let keys = plan.sort.map {
@@ -29,14 +36,28 @@ struct AuditCompiler {
                 expression: expression($0), type: keyType($0), descending: $0.descending, nullable: isNullable($0))
         }
         if let position { conditions += " and " + compiler.after(position, keys, rid: "e.seq") }
-        let columns = keys.map { ", (\($0.expression))::text" }.joined()
-        let order = keys.map { "\($0.expression)\($0.descending ? " desc" : "")\($0.nullable ? " nulls last" : ""), " }
+        let batches = batchConditions(after: position)
+        let columns = keys.enumerated().map { ", \($1.expression) as k\($0)" }.joined()
+        func order(_ expressions: [String], _ last: [String]) -> String {
+            let keys = zip(expressions, keys).map {
+                "\($0)\($1.descending ? " desc" : "")\($1.nullable ? " nulls last" : "")"
+            }
+            return (keys + last.map { $0 + (compiler.ridDescends ? " desc" : "") }).joined(separator: ", ")
+        }
+        let limit = compiler.bindings.bind(.int8(Int64(limit)))
+        func rows(_ table: String, _ more: String, _ last: [String]) -> String {
+            """
+            (select \(AuditRow.columns)\(columns) from \(table) e where \(conditions)\(more) \
+            order by \(order(keys.map(\.expression), last)) limit \(limit))
+            """
+        }
+        let names = keys.indices.map { "e.k\($0)" }
         let sql = """
-            select \(AuditRow.columns)\(columns)
-            from audit.event e
-            where \(conditions)
-            order by \(order.joined())e.seq\(compiler.ridDescends ? " desc" : "")
-            limit \(compiler.bindings.bind(.int8(Int64(limit))))
+            select \(AuditRow.columns)\(names.map { ", \($0)::text" }.joined())
+            from (\(rows("audit.event", "", ["e.seq"]))
+            union all \(rows("audit.read_event", batches, ["e.batch", "e.seq"]))) e
+            order by \(order(names, ["e.seq"]))
+            limit \(limit)
             """
         return SearchStatement(sql: sql, values: compiler.bindings.values)
     }
@@ -45,6 +66,42 @@ struct AuditCompiler {
         var all: [String] = []
         for filter in plan.filters { all.append(condition(filter)) }
         return all.isEmpty ? "true" : all.joined(separator: " and ")
+    }
+
+    /// What the conditions on reads say of their batches, for the indexes of `audit.read_batch`. Times need nothing: they
+    /// are the batch's own.
+    private mutating func batchConditions(after position: SearchPosition?) -> String {
+        var all: [String] = []
+        for filter in plan.filters {
+            switch filter {
+            case .id(let ids):
+                let batches = ids.compactMap(AuditRow.sequence(ofID:)).map { $0 & -64 }
+                all.append("e.batch = any(\(compiler.bindings.bind(.int8Array(batches))))")
+            case .any(let filter) where code(filter.parameters) == "patient":
+                var ids: [String] = []
+                for test in filter.tests {
+                    if case .reference(_, let id) = test { ids.append(id) }
+                }
+                if ids.count == filter.tests.count { all.append(batchHolds(ids)) }
+            case .compartment(let parameters, let type, let id, _)
+            where ResourceType[type]?.name == "Patient" && parameters.allSatisfy { code([$0]) == "patient" }:
+                all.append(batchHolds([id]))
+            case .any, .none, .lastUpdated, .present, .chain, .referredToBy, .compartment: break
+            }
+        }
+        if let position {
+            let sign = compiler.ridDescends ? "<=" : ">="
+            if plan.sort.isEmpty {
+                all.append("e.batch \(sign) \(AuditRow.batch(of: compiler.bindings.bind(.int8(position.rid))))")
+            } else if !isNullable(plan.sort[0]), plan.sort[0].source != .id, let time = position.keys.first ?? nil {
+                all.append("e.recorded \(sign) \(compiler.bindings.bind(.text(time)))::text::timestamptz")
+            }
+        }
+        return all.map { " and " + $0 }.joined()
+    }
+
+    private mutating func batchHolds(_ patients: [String]) -> String {
+        "e.batch_patients && \(compiler.bindings.bind(.textArray(patients)))"
     }
 
     private mutating func condition(_ filter: SearchFilter) -> String {
@@ -103,7 +160,9 @@ struct AuditCompiler {
         case .contains(let text):
             return texts(parameter, text, isDisplay: { $0.contains(text) }, sql: { "strpos(\($0), \($1)) > 0" })
         case .exact(_, let value):
-            return texts(parameter, value, isDisplay: { _ in false }, sql: { "\($0) = \($1)" })
+            // Of the displays only our address is searched exactly.
+            let isOurs = parameter == "address" && value == plan.baseURL
+            return texts(parameter, value, isDisplay: { _ in isOurs }, sql: { "\($0) = \($1)" })
         case .date(let date): return compiler.point([date], column: "e.recorded")
         case .reference(let types, let id):
             return any(AuditColumns.references(parameter).map { refers($0, types, .value(id)) })

@@ -112,7 +112,8 @@ package struct ClinicalStore: Sendable {
         ), audited as (
             insert into audit.event (action, interaction, outcome, client, practitioner, purpose, request_id, source,
                 origin, type, resource_id, version, patient)
-            select 'R', 2, case when f.deleted is false then 0 else 4 end, $4, $5, $6, $7, $8, $9, $1, $2, $3, f.patient
+            select 'R', 2, case when f.deleted is false then 0 else 4 end, $4, $5, $6, $7, $8, $9, $1, $2, $3,
+                coalesce(f.patient, \(ResourceType.patient(of: "$2", type: "$1")))
             from (select 1) asked left join found f on true
         )
         select \(columns) from found r

@@ -108,7 +108,8 @@ extension ClinicalStore {
             from fhir.resource c where c.type = $4 and c.id = $5
             """,
         audit: """
-            select 'R', 3, case when h.present then 0 else 4 end, $6, $7, $8, $9, $10, $11, $4, $5, h.patient
+            select 'R', 3, case when h.present then 0 else 4 end, $6, $7, $8, $9, $10, $11, $4, $5,
+                coalesce(h.patient, \(ResourceType.patient(of: "$5", type: "$4")))
             from head h
             """)
 

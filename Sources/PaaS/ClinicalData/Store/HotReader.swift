@@ -1,30 +1,37 @@
 package import NIOCore
 package import PostgresDriver
 
-/// Reads by id on one event loop: those of one tick, and those that come while a batch is under way, share a statement.
+/// Reads by id on one event loop, many in one statement.
 ///
-/// A batch's audit rows are committed by its statement, so an answer leaves only after its audit row is durable, and the
-/// cost of that is shared. A failed batch is not repeated, because it may have been committed: its reads fail.
+/// A statement commits the audit of its reads, so an answer leaves only after its audit is on disk, and what a statement
+/// and a commit cost is shared by all that are in it. While a batch is under way only a full one follows it; other reads
+/// wait. Those whom a batch answered are likely to ask again at once, so the next one waits for most of them, though never
+/// longer than ``patience``: fewer, fuller statements serve more. A lone read is sent at the end of its tick.
+///
+/// A failed batch is not repeated, because it may have been committed: its reads fail.
 ///
 /// Belongs to the event loop of its pipeline; not `Sendable`.
 package final class HotReader {
     private struct Waiting {
         let type: ResourceType
         let id: String
-        let promise: EventLoopPromise<StoredResource?>
+        let completion: (Result<StoredResource?, any Error>) -> Void
     }
 
-    /// Reads of one statement at most.
-    package static let maximumBatch = 64
     /// Reads that may wait; more are refused at once.
     package static let maximumWaiting = 4096
+    /// How long a batch waits to become fuller.
+    static let patience: TimeAmount = .microseconds(300)
 
     private let pipeline: PostgresPipeline
     private let eventLoop: any EventLoop
     private var batch = ReadBatch()
     private var waiting: [Waiting] = []
+    /// How many reads are worth waiting for, after the last batch.
+    private var expected = 0
     private var isScheduled = false
     private var underway = 0
+    private var timer: Scheduled<Void>?
 
     /// Nothing waits and nothing is under way.
     package var isIdle: Bool { waiting.isEmpty && underway == 0 }
@@ -35,57 +42,77 @@ package final class HotReader {
     }
 
     /// The current version, deleted ones included; nil when there never was one. Call it on the event loop.
-    package func read(_ type: ResourceType, id: String, audit: AuditContext) -> EventLoopFuture<StoredResource?> {
+    ///
+    /// - Parameter completion: called once on the event loop, never before this returns true.
+    /// - Returns: false when too many reads wait; nothing happens then.
+    package func read(
+        _ type: ResourceType, id: String, audit: AuditContext,
+        completion: @escaping (Result<StoredResource?, any Error>) -> Void
+    ) -> Bool {
         eventLoop.preconditionInEventLoop()
-        let promise = eventLoop.makePromise(of: StoredResource?.self)
-        guard waiting.count < Self.maximumWaiting else {
-            promise.fail(PostgresError(.poolExhausted, "too many reads wait"))
-            return promise.futureResult
-        }
+        guard waiting.count < Self.maximumWaiting else { return false }
         batch.append(type, id: id, audit: audit)
-        waiting.append(Waiting(type: type, id: id, promise: promise))
-        if waiting.count >= Self.maximumBatch {
+        waiting.append(Waiting(type: type, id: id, completion: completion))
+        if batch.count >= ReadBatch.maximum {
             send()
-        } else if !isScheduled, underway == 0 {
-            isScheduled = true
-            eventLoop.assumeIsolatedUnsafeUnchecked().execute { self.tick() }
+        } else {
+            schedule()
         }
-        return promise.futureResult
+        return true
+    }
+
+    private func schedule() {
+        guard !isScheduled, underway == 0 else { return }
+        isScheduled = true
+        // After the tick's other work, so that its reads share the batch.
+        eventLoop.assumeIsolatedUnsafeUnchecked().execute { self.tick() }
     }
 
     private func tick() {
         isScheduled = false
-        if underway == 0 { send() }
+        guard underway == 0, batch.count > 0 else { return }
+        // Three quarters: a few who take their time do not hold up the rest.
+        if batch.count * 4 >= expected * 3 {
+            send()
+        } else if timer == nil {
+            timer = eventLoop.assumeIsolatedUnsafeUnchecked().scheduleTask(in: Self.patience) {
+                self.timer = nil
+                if self.underway == 0 { self.send() }
+            }
+        }
     }
 
     private func send() {
         guard batch.count > 0 else { return }
+        timer?.cancel()
+        timer = nil
         let reads = waiting
         let values = batch.values
         waiting = []
+        waiting.reserveCapacity(ReadBatch.maximum)
         batch = ReadBatch()
         underway += 1
         pipeline.query(ReadBatch.statement, values, retryable: false)
             .assumeIsolatedUnsafeUnchecked()
             .whenComplete { result in
                 self.underway -= 1
-                // The next batch goes out before this one's answers are written.
-                if self.underway == 0 { self.send() }
+                self.expected = min(reads.count + self.batch.count, ReadBatch.maximum)
                 Self.answer(reads, result)
+                if self.batch.count > 0 { self.schedule() }
             }
     }
 
     private static func answer(_ reads: [Waiting], _ result: Result<PostgresResult, any Error>) {
         switch result {
         case .failure(let error):
-            for read in reads { read.promise.fail(error) }
+            for read in reads { read.completion(.failure(error)) }
         case .success(let rows):
             for (index, read) in reads.enumerated() {
                 do {
                     guard index < rows.count else { throw PostgresError(.decoding, "fewer rows than reads") }
-                    read.promise.succeed(try ReadBatch.resource(rows[index], read.type, id: read.id))
+                    read.completion(.success(try ReadBatch.resource(rows[index], read.type, id: read.id)))
                 } catch {
-                    read.promise.fail(error)
+                    read.completion(.failure(error))
                 }
             }
         }
