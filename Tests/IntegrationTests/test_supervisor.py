@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import time
+import urllib.request
 
 import pytest
 
@@ -182,3 +185,39 @@ def test_a_deleted_tenant_is_gone_with_its_keys(own_region):
     assert own_region.run("tenant", "show", "gone", check=False).returncode == 3
     assert not (own_region.state / "clients" / "gone").exists()
     own_region.create_tenant("gone")
+
+
+def test_tls_is_ended_by_the_workers(empty):
+    """`up` passes certificate and key on: https answers, its URLs say so, and the clear is not spoken."""
+    folder = empty.state.parent
+    certificate, key = folder / "certificate.pem", folder / "key.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj",
+         "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", certificate],
+        check=True, capture_output=True, timeout=20)
+    key.chmod(0o644)
+    process = subprocess.Popen(
+        [binaries() / "medcloud", "up", "--empty", "--state", empty.state, "--port", str(empty.port), "--tls-certificate",
+         certificate, "--tls-key", key],
+        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/")
+    trust = ssl.create_default_context(cafile=certificate)
+
+    def ask(path: str):
+        return urllib.request.urlopen(f"https://127.0.0.1:{empty.port}{path}", context=trust, timeout=5)
+
+    def ready() -> bool:
+        try:
+            return ask("/readyz").status == 200
+        except OSError:
+            return False
+
+    try:
+        assert until(ready, 30)
+        with ask("/openapi.json") as answer:
+            assert answer.headers["Strict-Transport-Security"]
+            assert json.load(answer)["servers"][0]["url"].startswith(f"https://127.0.0.1:{empty.port}")
+        with pytest.raises((OSError, http.client.HTTPException)):
+            urllib.request.urlopen(f"http://127.0.0.1:{empty.port}/healthz", timeout=5)
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.wait(20)
