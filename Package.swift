@@ -269,7 +269,8 @@ let package = Package(
             name: "Gateway",
             dependencies: [
                 "ApplicationRegistry", "ClinicalData", "CloudHTTP", "CloudIdentity", "CloudModel", "CloudTelemetry",
-                "Coordination", "ModuleKit", "PostgresDriver", "StrictJSON", "TenantManifest", "TenantRegistry",
+                "Coordination", "ModuleKit", "PostgresDriver", "ResourcePools", "StrictJSON", "TenantManifest",
+                "TenantRegistry",
                 .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "HummingbirdCore", package: "hummingbird"),
                 .product(name: "HummingbirdTLS", package: "hummingbird"),
@@ -313,7 +314,8 @@ let package = Package(
             dependencies: [
                 "ApplicationRegistry", "ClinicalData", "CloudIdentity", "CloudModel", "CloudTelemetry", "EventBus",
                 "Gateway",
-                "HealthRecordExchange", "ModuleKit", "PostgresDriver", "RegionalRecord", "TenantRegistry",
+                "HealthRecordExchange", "ModuleKit", "PostgresDriver", "RegionalRecord", "ResourcePools",
+                "TenantRegistry",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
@@ -326,7 +328,8 @@ let package = Package(
             name: "RegionController",
             dependencies: [
                 "ApplicationRegistry", "ClinicalData", "CloudModel", "Coordination", "DatabaseService",
-                "EventBus", "RegionalRecord", "ResourcePools", "SchemaMigration", "TenantRegistry",
+                "EventBus", "LibvirtVirtualization", "RegionalRecord", "ResourcePools", "SchemaMigration",
+                "TenantRegistry",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
             ],
@@ -398,7 +401,8 @@ let package = Package(
         .testTarget(
             name: "ResourcePoolsTests",
             dependencies: [
-                "ApplicationRegistry", "CloudModel", "Coordination", "PostgresDriver", "ResourcePools",
+                "ApplicationRegistry", "CloudModel", "Coordination", "LibvirtVirtualization", "PostgresDriver",
+                "ResourcePools",
                 "SchemaMigration",
                 "TenantRegistry", "TestSupport", "Virtualization",
                 .product(name: "Logging", package: "swift-log"),
@@ -464,7 +468,7 @@ let package = Package(
             name: "GatewayTests",
             dependencies: [
                 "ApplicationRegistry", "CloudHTTP", "CloudIdentity", "CloudModel", "CloudTelemetry", "Gateway",
-                "HealthRecordExchange", "ModuleKit", "PostgresDriver", "SchemaMigration", "StrictJSON",
+                "HealthRecordExchange", "ModuleKit", "PostgresDriver", "ResourcePools", "SchemaMigration", "StrictJSON",
                 "TenantRegistry",
                 "TestSupport",
                 .product(name: "HTTPTypes", package: "swift-http-types"),

@@ -23,7 +23,8 @@ struct ArgumentTests {
 
     @Test(arguments: [
         ["up", "--port", "70000"], ["up", "--workers", "0"], ["load", "--tenant", "h1"], ["tenant", "create", "h1"],
-        ["load", "--tenant", "h1", "--parallel", "0", "x"], ["status", "-o", "xml"],
+        ["load", "--tenant", "h1", "--parallel", "0", "x"], ["instance", "list"], ["usage", "--tenant", "Upper"],
+        ["status", "-o", "xml"],
     ])
     func `bad arguments are usage errors`(words: [String]) {
         #expect {
@@ -38,6 +39,14 @@ struct ArgumentTests {
         ["tenant", "create", "h1", "--name", "N", "--time-zone", "UTC", "--language", "en"],
         ["tenant", "delete", "h1", "--yes"], ["tenant", "export", "h1", "out"], ["client", "list", "--tenant", "h1"],
         ["token", "--tenant", "h1", "--practitioner", "Practitioner/1", "--purpose", "TREAT"],
+        [
+            "instance", "create", "web", "--tenant", "h1", "--image", "probe", "--memory", "128MiB", "--disk", "1GiB",
+            "--network", "lan", "--probe", "http:80/up",
+        ], ["instance", "list", "--tenant", "h1"], ["instance", "delete", "web", "--tenant", "h1", "--yes"],
+        ["instance", "console", "web", "--tenant", "h1"], ["drift"],
+        ["network", "create", "lan", "--tenant", "h1", "--cidr", "10.40.1.0/24"],
+        ["quota", "set", "--tenant", "h1", "--memory", "16GiB"],
+        ["usage", "--tenant", "h1", "--from", "2026-11-01T00:00:00Z"],
         ["backup", "create", "--to", "/tmp"], ["explain", "not-found"], ["version", "-o", "json"], ["doctor"],
     ])
     func `the documented commands parse`(words: [String]) throws {

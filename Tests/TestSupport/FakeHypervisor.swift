@@ -5,7 +5,8 @@ package import Virtualization
 package final class FakeHypervisor: VirtualizationDriver {
     /// A call, for failures that are planted.
     package enum Call: String, Sendable, Hashable, CaseIterable {
-        case host, images, inventory, ensureNetwork, removeNetwork, createDisk, createSeed, removeVolumes, define,
+        case host, images, inventory, ensureNetwork, removeNetwork, createDisk, growDisk, createSeed, removeVolumes,
+            define,
             start,
             requestShutdown, powerOff, reboot, undefine, state, probe, consoleLog
     }
@@ -163,7 +164,16 @@ package final class FakeHypervisor: VirtualizationDriver {
     package func createDisk(_ instance: InstanceSpecification) async throws(VirtualizationError) {
         try pass(.createDisk)
         let present = disk(of: instance.name)
-        guard present ?? 0 <= instance.disk else { throw VirtualizationError(.conflict, "the disk is larger") }
+        guard present ?? instance.disk == instance.disk else {
+            throw VirtualizationError(.conflict, "the disk has another size")
+        }
+        state.withLock { $0.disks[instance.name] = instance.disk }
+    }
+
+    package func growDisk(_ instance: InstanceSpecification) async throws(VirtualizationError) {
+        try pass(.growDisk)
+        guard let present = disk(of: instance.name) else { throw VirtualizationError(.notFound, "there is no disk") }
+        guard present <= instance.disk else { throw VirtualizationError(.conflict, "a disk does not shrink") }
         state.withLock { $0.disks[instance.name] = instance.disk }
     }
 

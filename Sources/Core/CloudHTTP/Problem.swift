@@ -32,20 +32,31 @@ package struct Problem: Error, Sendable, Hashable {
         }
     }
 
+    /// A member of its own that a code has (RFC 9457 §3.2): what a program needs to decide what to do.
+    package enum Extension: Sendable, Hashable {
+        case text(String, String)
+        case integer(String, Int64)
+        case texts(String, [String])
+    }
+
     package let code: ProblemCode
     package let detail: String
     package let fields: [Field]
+    /// Members of the code's own; outside the FHIR base only.
+    package let extensions: [Extension]
     /// Seconds after which a retry makes sense; sent as `Retry-After`.
     package let retryAfter: Int?
     /// Methods that the resource allows; sent as `Allow` with 405.
     package let allow: [String]
 
     package init(
-        _ code: ProblemCode, _ detail: String = "", fields: [Field] = [], retryAfter: Int? = nil, allow: [String] = []
+        _ code: ProblemCode, _ detail: String = "", fields: [Field] = [], extensions: [Extension] = [],
+        retryAfter: Int? = nil, allow: [String] = []
     ) {
         self.code = code
         self.detail = detail
         self.fields = fields
+        self.extensions = extensions
         self.retryAfter = retryAfter
         self.allow = allow
     }
@@ -71,6 +82,7 @@ package struct Problem: Error, Sendable, Hashable {
         JSONText.append(code.name, to: &bytes)
         JSONText.appendKey("requestId", to: &bytes)
         JSONText.append(requestID, to: &bytes)
+        for member in extensions { Self.append(member, to: &bytes) }
         if !fields.isEmpty {
             JSONText.appendKey("errors", to: &bytes)
             bytes.append(UInt8(ascii: "["))
@@ -87,5 +99,28 @@ package struct Problem: Error, Sendable, Hashable {
         }
         bytes.append(UInt8(ascii: "}"))
         return bytes
+    }
+    private static func append(_ member: Extension, to bytes: inout [UInt8]) {
+        func key(_ name: String) {
+            bytes.append(UInt8(ascii: ","))
+            JSONText.append(name, to: &bytes)
+            bytes.append(UInt8(ascii: ":"))
+        }
+        switch member {
+        case .text(let name, let text):
+            key(name)
+            JSONText.append(text, to: &bytes)
+        case .integer(let name, let value):
+            key(name)
+            bytes.append(contentsOf: String(value).utf8)
+        case .texts(let name, let texts):
+            key(name)
+            bytes.append(UInt8(ascii: "["))
+            for (index, text) in texts.enumerated() {
+                if index > 0 { bytes.append(UInt8(ascii: ",")) }
+                JSONText.append(text, to: &bytes)
+            }
+            bytes.append(UInt8(ascii: "]"))
+        }
     }
 }

@@ -36,6 +36,10 @@ extension ProblemCode {
         "conflict", status: 409, title: "The request contradicts the present state.")
     package static let tooLate = ProblemCode(
         "too-late", status: 409, title: "The operation has ended, or has gone too far to be cancelled.")
+    package static let quotaExceeded = ProblemCode(
+        "quota-exceeded", status: 409, title: "The tenant's quota does not leave that much.")
+    package static let noCompute = ProblemCode(
+        "no-compute", status: 409, title: "This region runs without virtual machines.")
     package static let idempotencyInProgress = ProblemCode(
         "idempotency-in-progress", status: 409, title: "A request with this Idempotency-Key is still being worked on.")
     package static let planOutdated = ProblemCode(
@@ -79,7 +83,8 @@ extension ProblemCode {
         malformedRequest, malformedJSON, invalidInput, unknownParameter, idempotencyKeyRequired, unauthenticated,
         insufficientScope, institutionRequired, purposeRequired, consentRequired, bureauRequired, originNotAllowed,
         notFound, methodNotAllowed, notAcceptable, requestTimeout, conflict,
-        tooLate, idempotencyInProgress, consentRefused, holderUnavailable, preconditionFailed, contentTooLarge,
+        tooLate, quotaExceeded, noCompute, idempotencyInProgress, consentRefused, holderUnavailable, preconditionFailed,
+        contentTooLarge,
         uriTooLong,
         unsupportedMediaType,
         idempotencyMismatch, illegalTransition, tooManyRequests, headerTooLarge, internalError, notImplemented,

@@ -17,6 +17,7 @@ package struct MedcloudCommand: AsyncParsableCommand {
             TenantCommand.self, ClientCommand.self, OperationCommand.self, TokenCommand.self, LoadCommand.self,
             BackupCommand.self,
             ApplyCommand.self, PlanCommand.self, DiffCommand.self,
+            InstanceCommand.self, NetworkCommand.self, QuotaCommand.self, UsageCommand.self, DriftCommand.self,
             DocsCommand.self, ExplainCommand.self, VersionCommand.self,
         ])
 

@@ -1,6 +1,6 @@
 package import CloudModel
 
-/// What the supervisor tells a controller: `--state DIR [--hypervisor URI]`.
+/// What the supervisor tells a controller: `--state DIR [--hypervisor URI [--hypervisor-agent SOCKET]]`.
 package struct ControllerConfiguration: Sendable, Hashable {
     package struct Failure: Error, Sendable, CustomStringConvertible {
         package let description: String
@@ -9,14 +9,18 @@ package struct ControllerConfiguration: Sendable, Hashable {
     package let state: RegionState
     /// The libvirt connection of the region's machines; nil is a region without compute.
     package let hypervisor: String?
+    /// The Unix socket of the private hypervisor's agent; nil where guests are reached from here.
+    package let hypervisorAgent: String?
 
     /// - Parameter arguments: without the program's name.
     package init(arguments: [String]) throws(Failure) {
         var values: [String: String] = [:]
         var rest = arguments[...]
         while let option = rest.popFirst() {
-            guard ["--state", "--hypervisor"].contains(option) else {
-                throw Failure(description: "unknown argument \(option); known: --state DIR --hypervisor URI")
+            guard ["--state", "--hypervisor", "--hypervisor-agent"].contains(option) else {
+                throw Failure(
+                    description:
+                        "unknown argument \(option); known: --state DIR --hypervisor URI --hypervisor-agent SOCKET")
             }
             guard let value = rest.popFirst() else { throw Failure(description: "\(option) needs a value") }
             values[option] = value
@@ -26,5 +30,6 @@ package struct ControllerConfiguration: Sendable, Hashable {
         }
         state = RegionState(directory: directory)
         hypervisor = values["--hypervisor"]
+        hypervisorAgent = values["--hypervisor-agent"]
     }
 }

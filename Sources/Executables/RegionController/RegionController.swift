@@ -19,6 +19,7 @@ package enum RegionController {
         let work =
             ControllerWork.operatorRegistration(state: state, logger: logger)
             + .tenants(connections: connections, key: key, logger: logger)
+            + .compute(configuration, logger: logger)
         return ControllerService(
             connections: connections, key: key, schemas: try .current(), work: work, version: Release.version,
             process: process, onReady: onReady, logger: logger)

@@ -13,6 +13,7 @@ import NIOCore
 import NIOPosix
 import PostgresDriver
 import RegionalRecord
+import ResourcePools
 import ServiceLifecycle
 import TenantRegistry
 import UnixSignals
@@ -51,10 +52,10 @@ struct Medcloudd {
         let loops = MultiThreadedEventLoopGroup(numberOfThreads: configuration.eventLoops)
 
         // The control database, tokens and tenants.
-        let control = ControlDatabase(
-            pool: PostgresPool(
-                configuration: ControlDatabase.configuration(state: state, key: key), eventLoopGroup: loops,
-                logger: log))
+        let controlPool = PostgresPool(
+            configuration: ControlDatabase.configuration(state: state, key: key), eventLoopGroup: loops, logger: log)
+        let control = ControlDatabase(pool: controlPool)
+        let pools = ResourceAdministration(database: PoolDatabase(pool: controlPool))
         let endpoints = IdentityEndpoints(baseURL: configuration.baseURL)
         let applications = ApplicationDatabase(control: control)
         let keyRing = KeyRing(database: applications, key: key)
@@ -132,6 +133,16 @@ struct Medcloudd {
                 ).routes
                 + RegionClientRoutes(
                     administration: administration, ledger: IdempotencyLedger(control: control), limits: limits
+                ).routes
+                + InstanceRoutes(
+                    administration: pools, ledger: IdempotencyLedger(control: control), limits: limits
+                ).routes
+                + NetworkRoutes(
+                    administration: pools, ledger: IdempotencyLedger(control: control), limits: limits
+                ).routes
+                + PoolRoutes(
+                    administration: pools, ledger: IdempotencyLedger(control: control), limits: limits,
+                    now: microsecondsSince1970
                 ).routes
                 + HealthRoutes(checks: checks, registry: registry).routes
                 + DescriptionRoutes(try OpenAPIDescription(baseURL: endpoints.baseURL)).routes,

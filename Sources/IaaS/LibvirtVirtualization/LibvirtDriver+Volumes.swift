@@ -25,6 +25,31 @@ extension LibvirtDriver {
         }
     }
 
+    package func growDisk(_ instance: InstanceSpecification) async throws(VirtualizationError) {
+        try await call { connection throws(VirtualizationError) in
+            let file = Self.file(of: instance.name, .disk)
+            try unsafe connection.withPool(LibvirtStorage.instancePool) { pool throws(VirtualizationError) in
+                let present = try unsafe connection.withVolume(file, in: pool) { volume throws(VirtualizationError) in
+                    let capacity = try unsafe connection.capacity(of: volume)
+                    if capacity < instance.disk, !connection.isSimulated {
+                        try unsafe connection.resize(volume, to: instance.disk)
+                    }
+                    return capacity
+                }
+                guard let present else {
+                    throw VirtualizationError(.notFound, "there is no disk of \(instance.name)")
+                }
+                guard present <= instance.disk else {
+                    throw VirtualizationError(.conflict, "the disk has \(present) bytes and does not shrink")
+                }
+                guard present < instance.disk, connection.isSimulated else { return }
+                // The test driver cannot resize, and its volumes have no content to lose.
+                try unsafe connection.deleteVolume(file, in: pool)
+                try unsafe connection.createVolume(StorageXML.raw(name: file, capacity: instance.disk), in: pool)
+            }
+        }
+    }
+
     package func createSeed(_ instance: InstanceSpecification) async throws(VirtualizationError) {
         let content = try InstanceSeed(instance).image
         try await call { connection throws(VirtualizationError) in

@@ -1,4 +1,5 @@
 package import CloudModel
+package import Coordination
 package import NIOCore
 package import PostgresDriver
 
@@ -76,22 +77,25 @@ package struct PoolDatabase: Sendable {
     /// - Returns: the operation's id.
     package func createNetwork(
         _ json: String, of tenant: TenantID, acting: TenantID?, actor: String
-    ) async throws(ResourcePoolError) -> String? {
+    ) async throws(ResourcePoolError) -> String {
         try await ask(network: [.text("create"), .null, .text(json)], tenant, acting, actor)
     }
 
+    /// - Returns: the operation's id.
     package func deleteNetwork(
         _ name: String, of tenant: TenantID, acting: TenantID?, actor: String
-    ) async throws(ResourcePoolError) -> String? {
+    ) async throws(ResourcePoolError) -> String {
         try await ask(network: [.text("delete"), .text(name), .null], tenant, acting, actor)
     }
 
     private func ask(
         network values: [PostgresValue], _ tenant: TenantID, _ acting: TenantID?, _ actor: String
-    ) async throws(ResourcePoolError) -> String? {
+    ) async throws(ResourcePoolError) -> String {
         let result = try await call(
             Self.askNetwork, [Self.realm(acting), .text(actor), .text(tenant.rawValue)] + values)
-        return try rows(result) { (row) throws(PostgresError) in try row.optionalString(0) }.first ?? nil
+        let id = try rows(result) { (row) throws(PostgresError) in try row.string(0) }.first
+        guard let id else { throw ResourcePoolError(.failed, "the control database began no operation") }
+        return id
     }
 
     /// - Parameter json: an object of limits; what is not in it is zero.
@@ -100,6 +104,21 @@ package struct PoolDatabase: Sendable {
     ) async throws(ResourcePoolError) {
         _ = try await call(
             Self.askQuota, [Self.realm(acting), .text(actor), .text(tenant.rawValue), .text(json)])
+    }
+
+    private static let operation = PostgresStatement(
+        """
+        select \(OperationStatus.columns)
+        from control.operations($1, $2, null, null, null, null, null, 1)
+        """)
+
+    /// The operation that a request has begun, as it is now.
+    package func operation(_ id: String, acting: TenantID?) async throws(ResourcePoolError) -> OperationStatus {
+        let found = try rows(try await call(Self.operation, [Self.realm(acting), .uuid(id)])) {
+            (row) throws(PostgresError) in try OperationStatus(row: row, from: 0)
+        }.first
+        guard let found else { throw ResourcePoolError(.notFound, "no such operation") }
+        return found
     }
 
     // MARK: What is

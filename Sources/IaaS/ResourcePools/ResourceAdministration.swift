@@ -1,5 +1,6 @@
 package import CloudIdentity
 package import CloudModel
+package import Coordination
 
 /// What `/v1` does with instances, networks and quotas. The operator may do everything; a tenant's administrator what
 /// concerns its own tenant, within the quota that the operator sets; everyone else is denied.
@@ -32,33 +33,38 @@ package struct ResourceAdministration: Sendable {
     }
 
     /// - Parameter json: the specification, strict JSON.
-    /// - Returns: the operation's id.
     package func createInstance(
         _ json: String, in tenant: TenantID, as principal: Principal
-    ) async throws(ResourcePoolError) -> String {
-        try await ask(.create(json), tenant, principal) ?? ""
+    ) async throws(ResourcePoolError) -> OperationStatus {
+        try begun(try await ask(.create(json), tenant, principal))
     }
 
     /// - Parameter json: the whole specification, strict JSON.
-    /// - Returns: the operation's id; nil when the instance is so already.
+    /// - Returns: nil when the instance is so already.
     package func updateInstance(
         _ json: String, in tenant: TenantID, as principal: Principal
-    ) async throws(ResourcePoolError) -> String? {
+    ) async throws(ResourcePoolError) -> OperationStatus? {
         try await ask(.update(json), tenant, principal)
     }
 
-    /// - Returns: the operation's id.
     package func change(
         _ name: String, _ request: InstanceChangeRequest, in tenant: TenantID, as principal: Principal
-    ) async throws(ResourcePoolError) -> String {
-        try await ask(.change(request, name: name), tenant, principal) ?? ""
+    ) async throws(ResourcePoolError) -> OperationStatus {
+        try begun(try await ask(.change(request, name: name), tenant, principal))
     }
 
     private func ask(
         _ request: PoolDatabase.Request, _ tenant: TenantID, _ principal: Principal
-    ) async throws(ResourcePoolError) -> String? {
-        try await database.ask(
-            instance: request, of: tenant, acting: try acting(principal, on: tenant), actor: principal.clientID)
+    ) async throws(ResourcePoolError) -> OperationStatus? {
+        let acting = try acting(principal, on: tenant)
+        let id = try await database.ask(instance: request, of: tenant, acting: acting, actor: principal.clientID)
+        guard let id else { return nil }
+        return try await database.operation(id, acting: acting)
+    }
+
+    private func begun(_ operation: OperationStatus?) throws(ResourcePoolError) -> OperationStatus {
+        guard let operation else { throw ResourcePoolError(.failed, "the control database began no operation") }
+        return operation
     }
 
     /// The end of the console's log, at most 64 KiB, as the guest wrote it.
@@ -87,20 +93,20 @@ package struct ResourceAdministration: Sendable {
         return network
     }
 
-    /// - Returns: the operation's id.
     package func createNetwork(
         _ json: String, in tenant: TenantID, as principal: Principal
-    ) async throws(ResourcePoolError) -> String {
+    ) async throws(ResourcePoolError) -> OperationStatus {
         let acting = try acting(principal, on: tenant)
-        return try await database.createNetwork(json, of: tenant, acting: acting, actor: principal.clientID) ?? ""
+        let id = try await database.createNetwork(json, of: tenant, acting: acting, actor: principal.clientID)
+        return try await database.operation(id, acting: acting)
     }
 
-    /// - Returns: the operation's id.
     package func deleteNetwork(
         _ name: String, in tenant: TenantID, as principal: Principal
-    ) async throws(ResourcePoolError) -> String {
+    ) async throws(ResourcePoolError) -> OperationStatus {
         let acting = try acting(principal, on: tenant)
-        return try await database.deleteNetwork(name, of: tenant, acting: acting, actor: principal.clientID) ?? ""
+        let id = try await database.deleteNetwork(name, of: tenant, acting: acting, actor: principal.clientID)
+        return try await database.operation(id, acting: acting)
     }
 
     // MARK: Quota and use

@@ -54,6 +54,11 @@ package struct ResourcePoolError: Error, Sendable, CustomStringConvertible {
                 detail.flatMap(IllegalTransition.init).map(Reason.illegalTransition) ?? .conflict, message, cause: error
             )
         case "MCHST": self.init(.noCompute, message, cause: error)
+        case _ where error.condition == .invalidData:
+            // A number that no type of ours can hold.
+            self.init(
+                .invalidValue(field: "", rule: "has a value that is out of range"), "a value is out of range",
+                cause: error)
         default:
             let isAway = error.sqlState == nil || error.condition == .unavailable || error.condition == .cancelled
             self.init(

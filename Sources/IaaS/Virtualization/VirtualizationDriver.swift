@@ -13,6 +13,8 @@ package protocol VirtualizationDriver: Sendable {
 
     /// The overlay on the base image. The base image is never written.
     func createDisk(_ instance: InstanceSpecification) async throws(VirtualizationError)
+    /// Makes the overlay as large as the specification says, while the machine is off. A disk never shrinks.
+    func growDisk(_ instance: InstanceSpecification) async throws(VirtualizationError)
     /// The NoCloud seed: meta-data, user-data.
     func createSeed(_ instance: InstanceSpecification) async throws(VirtualizationError)
     /// Disk and seed of an instance.

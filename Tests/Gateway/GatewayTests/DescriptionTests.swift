@@ -10,6 +10,7 @@ import ModuleKit
 import NIOCore
 import NIOPosix
 import PostgresDriver
+import ResourcePools
 import StrictJSON
 import TenantRegistry
 import Testing
@@ -65,11 +66,22 @@ private let package = URL(filePath: #filePath).deletingLastPathComponent().delet
             + RegionClientRoutes(
                 administration: administration, ledger: IdempotencyLedger(control: control), limits: limits
             ).routes
+            + computeRoutes(ledger: IdempotencyLedger(control: control), limits: limits, logger: logger)
             + HealthRoutes(checks: [], registry: MetricsRegistry()).routes
             + DescriptionRoutes(try description()).routes
         let modules = ModuleTable([HealthRecordExchange(cursorKey: Array(repeating: 1, count: 32))])
         return routes.map { "\($0.method.rawValue) \($0.pattern) \($0.operationID)" }
             + modules.operations.map { "\($0.method.rawValue) \($0.pattern) \($0.operationID)" }
+    }
+
+    private static func computeRoutes(ledger: IdempotencyLedger, limits: GatewayLimits, logger: Logger) -> [Route] {
+        let pool = PostgresPool(
+            configuration: PostgresConfiguration(host: "/nowhere", database: "c", user: "c", password: nil),
+            eventLoopGroup: NIOSingletons.posixEventLoopGroup, logger: logger)
+        let pools = ResourceAdministration(database: PoolDatabase(pool: pool))
+        return InstanceRoutes(administration: pools, ledger: ledger, limits: limits).routes
+            + NetworkRoutes(administration: pools, ledger: ledger, limits: limits).routes
+            + PoolRoutes(administration: pools, ledger: ledger, limits: limits, now: { 0 }).routes
     }
 
     @Test func `what is documented is served and what is served is documented`() throws {

@@ -36,6 +36,23 @@ import Virtualization
         #expect(try await driver.images().map(\.name) == ["probe"])
     }
 
+    @Test func `a disk grows and does not shrink`() async throws {
+        var instance = InstanceSpecification.sample()
+        await #expect { try await driver.growDisk(instance) } throws: {
+            ($0 as? VirtualizationError)?.code == .notFound
+        }
+        try await make(instance)
+        let size = instance.disk
+        instance.disk = size * 2
+        try await driver.growDisk(instance)
+        try await driver.growDisk(instance)
+        try await driver.createDisk(instance)
+        instance.disk = size
+        await #expect { try await driver.growDisk(instance) } throws: {
+            ($0 as? VirtualizationError)?.code == .conflict
+        }
+    }
+
     @Test func `an instance lives through its states`() async throws {
         let instance = InstanceSpecification.sample()
         #expect(try await driver.state(of: instance.name) == nil)

@@ -13,7 +13,7 @@ struct InstanceOperationTests {
     {
         let network = try await fixture.gateway.createNetwork(
             PoolFixture.network(), of: PoolFixture.tenant, acting: nil, actor: "test")
-        #expect(try await fixture.ended(network ?? "").phase == .succeeded)
+        #expect(try await fixture.ended(network).phase == .succeeded)
         guard let instance else { return nil }
         let id = try await fixture.ask(.create(PoolFixture.instance(instance, more: more)))
         #expect(try await fixture.ended(id).phase == .succeeded)
@@ -39,7 +39,7 @@ struct InstanceOperationTests {
                 #expect(try await fixture.ended(deletion).phase == .succeeded)
                 let network = try await fixture.gateway.deleteNetwork(
                     "lan", of: PoolFixture.tenant, acting: nil, actor: "test")
-                #expect(try await fixture.ended(network ?? "").phase == .succeeded)
+                #expect(try await fixture.ended(network).phase == .succeeded)
                 #expect(fixture.driver.isEmpty)
                 #expect(try await fixture.used().allSatisfy { $0.value == 0 })
             }
@@ -53,7 +53,7 @@ struct InstanceOperationTests {
             let instance = try await fixture.ask(.create(PoolFixture.instance("one")))
             fixture.driver.fail(.ensureNetwork, with: [VirtualizationError(.unsupported, "no")])
             try await fixture.withEngine { _ in
-                #expect(try await fixture.ended(network ?? "").phase == .failed)
+                #expect(try await fixture.ended(network).phase == .failed)
                 let end = try await fixture.ended(instance)
                 #expect(end.error?.code == "dependency-failed")
                 #expect(try await fixture.differences() == [])
@@ -140,7 +140,7 @@ struct InstanceOperationTests {
                 #expect(try await fixture.used().filter { $0.value != 0 } == ["networks": 1])
                 let network = try await fixture.gateway.deleteNetwork(
                     "lan", of: PoolFixture.tenant, acting: nil, actor: "test")
-                #expect(try await fixture.ended(network ?? "").phase == .succeeded)
+                #expect(try await fixture.ended(network).phase == .succeeded)
                 #expect(fixture.driver.isEmpty)
             }
         }

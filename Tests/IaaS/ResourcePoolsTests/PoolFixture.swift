@@ -125,7 +125,7 @@ struct PoolFixture: Sendable {
     func makeNetwork(_ name: String = "lan", _ cidr: String = "10.40.1.0/24") async throws {
         let id = try await gateway.createNetwork(
             Self.network(name, cidr), of: Self.tenant, acting: nil, actor: "test")
-        try await end(id ?? "")
+        try await end(id)
     }
 
     func instance(_ name: String) async throws -> InstanceDescription? {
@@ -200,14 +200,25 @@ struct PoolFixture: Sendable {
                 on: session, holder: "00000000-0000-4000-8000-000000000000", version: "test", process: 1,
                 duration: .seconds(120))
             guard let lease else { throw Late(description: "somebody else leads") }
-            return try await body(LeaderContext(control: pool, fencingToken: lease.term))
+            // The session goes back to its pool and lives on, so the lease is given back by hand.
+            let resign = PostgresStatement("select control.resign_leadership($1)")
+            do {
+                let result = try await body(LeaderContext(control: pool, fencingToken: lease.term))
+                try await session.query(resign, [.int8(lease.term)])
+                return result
+            } catch {
+                _ = try? await session.query(resign, [.int8(lease.term)])
+                throw error
+            }
         }
     }
 
-    /// Leads and carries out operations while `body` runs.
+    /// Leads and carries out operations while `body` runs, on the hypervisor in memory unless another is given.
     @discardableResult
-    func withEngine<R: Sendable>(_ body: @Sendable (LeaderContext) async throws -> R) async throws -> R {
-        let driver = driver
+    func withEngine<R: Sendable>(
+        on driver: (any VirtualizationDriver)? = nil, _ body: @Sendable (LeaderContext) async throws -> R
+    ) async throws -> R {
+        let driver = driver ?? self.driver
         return try await withLeader { leader in
             var settings = OperationEngine.Settings()
             settings.interval = .milliseconds(100)

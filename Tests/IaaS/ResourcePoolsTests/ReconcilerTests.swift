@@ -20,7 +20,7 @@ struct ReconcilerTests {
             return try await fixture.withEngine { leader in
                 let network = try await fixture.gateway.createNetwork(
                     PoolFixture.network(), of: PoolFixture.tenant, acting: nil, actor: "test")
-                #expect(try await fixture.ended(network ?? "").phase == .succeeded)
+                #expect(try await fixture.ended(network).phase == .succeeded)
                 let id = try await fixture.ask(.create(PoolFixture.instance("one")))
                 #expect(try await fixture.ended(id).phase == .succeeded)
                 let made = try #require(try await PoolStore(leader: leader).instances().first)

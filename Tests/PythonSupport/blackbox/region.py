@@ -35,7 +35,9 @@ def binaries() -> Path:
 class Region:
     """One running `medcloud up`."""
 
-    def __init__(self) -> None:
+    def __init__(self, *options: str) -> None:
+        """`options` are further words of `medcloud up`."""
+        self.options = options
         self.state = Path(tempfile.mkdtemp(prefix="medcloud-test-"))
         self.state.chmod(0o755)
         self.state = self.state / "state"
@@ -50,7 +52,7 @@ class Region:
         _ensure_user("medcloud")
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [binaries() / "medcloud", "up", "--state", self.state, "--port", str(self.port), "--empty"],
+                [binaries() / "medcloud", "up", "--state", self.state, "--port", str(self.port), "--empty", *self.options],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/",
                 preexec_fn=_die_with_parent)
         self.wait_ready()

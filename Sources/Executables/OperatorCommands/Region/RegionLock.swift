@@ -1,5 +1,5 @@
 package import CloudModel
-package import Glibc
+import Glibc
 
 /// The lock of a state directory: one supervisor, or one restore, at a time.
 ///
@@ -29,7 +29,7 @@ package struct RegionLock: ~Copyable {
     deinit { close(descriptor) }
 
     /// The process that holds the lock of `state`, or nil. Not to be asked by the holder itself.
-    package static func holder(of state: RegionState) -> pid_t? {
+    package static func holder(of state: RegionState) -> Int32? {
         let descriptor = open(state.lockFile, O_RDWR | O_CLOEXEC)
         guard descriptor >= 0 else { return nil }
         defer { close(descriptor) }

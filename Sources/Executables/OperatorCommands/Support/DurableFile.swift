@@ -1,10 +1,10 @@
-package import Glibc
+import Glibc
 
 /// Files written so that a power cut leaves the old content or the new, never a mixture:
 /// temporary file, fsync, rename, fsync of the directory.
 package enum DurableFile {
     /// Writes `bytes` to `path` with `mode`, owned by `owner` where given.
-    package static func write(_ bytes: [UInt8], to path: String, mode: mode_t, owner: SystemUser? = nil) throws {
+    package static func write(_ bytes: [UInt8], to path: String, mode: UInt32, owner: SystemUser? = nil) throws {
         let temporary = "\(path).new-\(getpid())"
         let descriptor = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, mode)
         guard descriptor >= 0 else { throw CommandFailure.system("write \(path)", errno: errno) }
@@ -32,7 +32,7 @@ package enum DurableFile {
         syncDirectory(of: path)
     }
 
-    package static func write(_ text: String, to path: String, mode: mode_t, owner: SystemUser? = nil) throws {
+    package static func write(_ text: String, to path: String, mode: UInt32, owner: SystemUser? = nil) throws {
         try write(Array(text.utf8), to: path, mode: mode, owner: owner)
     }
 

@@ -8,6 +8,7 @@ import ModuleKit
 import NIOCore
 import NIOHTTP1
 import PostgresDriver
+import ResourcePools
 import StrictJSON
 import TenantRegistry
 
@@ -186,6 +187,9 @@ struct GatewayResponder: Sendable {
             } else if let registry = error as? TenantRegistryError {
                 metadata["registry.error"] = .string(registry.description)
                 metadata["postgres.sqlstate"] = .string(registry.cause?.sqlState ?? "")
+            } else if let pools = error as? ResourcePoolError {
+                metadata["pools.error"] = .string(pools.description)
+                metadata["postgres.sqlstate"] = .string(pools.cause?.sqlState ?? "")
             } else if !(error is Problem) {
                 metadata["error.description"] = .sensitive(String(describing: error))
             } else if !problem.detail.isEmpty {
@@ -205,6 +209,8 @@ struct GatewayResponder: Sendable {
         case let problem as Problem:
             return problem
         case let error as TenantRegistryError:
+            return Problem(error)
+        case let error as ResourcePoolError:
             return Problem(error)
         case let error as JSONError:
             return Problem(

@@ -61,6 +61,12 @@ extension LibvirtConnection {
         return Int64(info.capacity)
     }
 
+    func resize(_ volume: OpaquePointer, to capacity: Int64) throws(VirtualizationError) {
+        guard unsafe virStorageVolResize(volume, UInt64(capacity), 0) == 0 else {
+            throw LibvirtFailure.last("growing the volume")
+        }
+    }
+
     func description(ofVolume volume: OpaquePointer) throws(VirtualizationError) -> XMLScan {
         guard let text = unsafe virStorageVolGetXMLDesc(volume, 0) else {
             throw LibvirtFailure.last("reading the volume")

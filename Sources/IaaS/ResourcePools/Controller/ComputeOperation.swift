@@ -45,7 +45,7 @@ extension OperationContext {
     /// The id that the operation's input names.
     func subjectID(_ member: String) throws(OperationFailure) -> String {
         guard let root = try? JSONDocument(Array(operation.input.utf8)).root, let id = root[member]?.string else {
-            throw OperationFailure("bad-input", "the operation does not say what it is for")
+            throw OperationFailure("invalid-input", "the operation does not say what it is for")
         }
         return id
     }

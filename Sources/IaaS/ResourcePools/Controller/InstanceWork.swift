@@ -59,7 +59,7 @@ struct InstanceWork: Sendable {
                 requestShutdown(when: Self.needsStop), waitUntilOff(when: Self.needsStop),
                 step("grow-disk", 60) { _, instance in
                     guard instance.specification.disk != instance.before.disk else { return }
-                    try await driver.createDisk(instance.specification)
+                    try await driver.growDisk(instance.specification)
                 },
                 step("create-seed", 65) { _, instance in
                     guard instance.specification.authorizedKeys != instance.before.authorizedKeys else { return }
@@ -179,7 +179,11 @@ struct InstanceWork: Sendable {
             let store = PoolStore(leader: context.leader)
             guard let instance = try await store.instance(try context.subjectID("instance")) else { return }
             try await context.leader.requireLeadership()
-            try await undo(store, instance)
+            do {
+                try await undo(store, instance)
+            } catch let error as VirtualizationError where error.code == .notFound {
+                // What is not there needs no undoing.
+            }
         }
     }
 

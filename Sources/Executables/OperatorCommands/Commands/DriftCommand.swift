@@ -1,0 +1,23 @@
+import ArgumentParser
+
+/// `medcloud drift`
+struct DriftCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "drift", abstract: "Show where machines are not as they were asked for.",
+        discussion: "What a tenant's policy repairs is shown while it is being repaired.")
+
+    @OptionGroup var region: RegionOptions
+    @OptionGroup var format: OutputOptions
+
+    private static let columns: [Renderer.Column] = [
+        .init("TENANT", "tenant"), .init("NAME", "name"), .init("KIND", "kind"), .init("EXPECTED", "expected"),
+        .init("FOUND", "found"), .init("ACTION", "action"), .init("SINCE", "since"),
+    ]
+
+    func run() async throws {
+        let drift = try await RegionConnection.with { connection in
+            try await PlatformAPI(connection: connection, state: region.state).drift()
+        }
+        Terminal.data(Renderer(format: format.output, columns: Self.columns, name: "name").list(drift))
+    }
+}
