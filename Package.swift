@@ -313,8 +313,8 @@ let package = Package(
             name: "medcloudd",
             dependencies: [
                 "ApplicationRegistry", "ClinicalData", "CloudIdentity", "CloudModel", "CloudTelemetry", "EventBus",
-                "Gateway",
-                "HealthRecordExchange", "ModuleKit", "PostgresDriver", "RegionalRecord", "ResourcePools",
+                "Gateway", "HealthRecordExchange", "ModuleKit", "PostgresDriver", "RecordSharing", "RegionalRecord",
+                "ResourcePools",
                 "TenantRegistry",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
@@ -465,10 +465,18 @@ let package = Package(
             ],
             path: "Tests/SaaS/HealthRecordExchangeTests"),
         .testTarget(
+            name: "RecordSharingTests",
+            dependencies: [
+                "ClinicalData", "CloudHTTP", "RecordSharing", "RegionalRecord", "StrictJSON",
+                .product(name: "HTTPTypes", package: "swift-http-types"),
+            ],
+            path: "Tests/SaaS/RecordSharingTests"),
+        .testTarget(
             name: "GatewayTests",
             dependencies: [
                 "ApplicationRegistry", "CloudHTTP", "CloudIdentity", "CloudModel", "CloudTelemetry", "Gateway",
-                "HealthRecordExchange", "ModuleKit", "PostgresDriver", "ResourcePools", "SchemaMigration", "StrictJSON",
+                "HealthRecordExchange", "ModuleKit", "PostgresDriver", "RecordSharing", "RegionalRecord",
+                "ResourcePools", "SchemaMigration", "StrictJSON",
                 "TenantRegistry",
                 "TestSupport",
                 .product(name: "HTTPTypes", package: "swift-http-types"),

@@ -2,7 +2,7 @@
 """The bars of the platform, one line a figure: `name value unit bar pass|fail`.
 
 Ratios are taken in one run, the two sides in turn, because machines are noisy; audit is on, as always.
-Usage: bench.py [NAME…] with NAME of: start memory tenant ingest search read put
+Usage: bench.py [NAME…] with NAME of: start memory tenant ingest search read put regional
 """
 
 import concurrent.futures
@@ -19,6 +19,7 @@ import urllib.parse
 
 import patients
 import put_sql
+import regional
 from region import Region
 
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", "3"))
@@ -162,6 +163,11 @@ def put(region: Region):
     put_sql.run(region, wrk, figure, note, ROUNDS, SECONDS)
 
 
+def everything(region: Region):
+    """Everything of a patient with 1,000 resources at two holders, read by a third institution."""
+    regional.run(region, figure, note, ROUNDS)
+
+
 def tenant(region: Region):
     times = []
     for number in range(3):
@@ -186,7 +192,8 @@ def memory(region: Region):
     figure("memory.worker", max(sizes), "MB", 75, False)
 
 
-ALL = {"start": start, "memory": memory, "tenant": tenant, "ingest": ingest, "search": search, "read": read, "put": put}
+ALL = {"start": start, "memory": memory, "tenant": tenant, "ingest": ingest, "search": search, "read": read, "put": put,
+       "regional": everything}
 NEEDS_DATA = {"search", "read", "put"}
 
 

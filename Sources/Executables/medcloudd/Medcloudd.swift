@@ -12,6 +12,7 @@ import ModuleKit
 import NIOCore
 import NIOPosix
 import PostgresDriver
+import RecordSharing
 import RegionalRecord
 import ResourcePools
 import ServiceLifecycle
@@ -79,8 +80,8 @@ struct Medcloudd {
         let registry = MetricsRegistry()
         let region = RegionDatabase(
             pool: PostgresPool(
-                configuration: RegionDatabase.configuration(state: state, key: key), eventLoopGroup: loops,
-                logger: log))
+                configuration: RegionDatabase.configuration(state: state, key: key), maximumConnections: 16,
+                eventLoopGroup: loops, logger: log))
         let index = PatientIndexFeed(
             region: region, base: { endpoints.fhirBase($0) },
             today: { String(FHIRInstant.text(microsecondsSince1970()).prefix(10)) })
@@ -96,7 +97,16 @@ struct Medcloudd {
                 cursorKey: key.derived(purpose: "cursor"),
                 didWrite: { outbox.committed($0) })
         ]
-        for module in modules { try await module.provision() }
+        var sharing = SharingSettings()
+        sharing.holderDeadline = .seconds(configuration.holderDeadline)
+        sharing.tellsWithheld = configuration.tellsWithheld
+        let regionModule = RecordSharing(
+            region: SharingDatabase(region: region), control: control, holders: databases,
+            ledger: IdempotencyLedger(control: control), endpoints: endpoints, settings: sharing,
+            cursorKey: key.derived(purpose: "sharing cursor"),
+            isBureau: { try await control.tenant($0)?.kind == .bureau }, now: microsecondsSince1970)
+        let served: [any ServedModule] = modules + [regionModule]
+        for module in served { try await module.provision() }
 
         // The edge.
         let limits = configuration.limits.fitting(
@@ -113,7 +123,7 @@ struct Medcloudd {
                 },
                 ReadinessCheck("tokens") { verifier.isFresh },
             ]
-            + modules.map { module in
+            + served.map { module in
                 ReadinessCheck(module.identifier) { (try? await module.validate()) != nil }
             }
         let directory = CachedTenantDirectory(control: control) { try await applications.origins(of: $0) }
@@ -146,7 +156,7 @@ struct Medcloudd {
                 ).routes
                 + HealthRoutes(checks: checks, registry: registry).routes
                 + DescriptionRoutes(try OpenAPIDescription(baseURL: endpoints.baseURL)).routes,
-            modules: modules, tokens: verifier, tenants: databases,
+            modules: modules, regionModule: regionModule, tokens: verifier, tenants: databases,
             directory: directory,
             metrics: GatewayMetrics(registry: registry, worker: configuration.worker),
             isSecure: configuration.certificateFile != nil, logger: log)
@@ -160,13 +170,13 @@ struct Medcloudd {
                 BackgroundService { try await outbox.run() },
                 BackgroundService { await feed.run() },
             ]
-            + modules.map { module in BackgroundService { try await module.run() } }
+            + served.map { module in BackgroundService { try await module.run() } }
         var group = ServiceGroupConfiguration(
             services: (background.map { $0 as any Service } + [server]).map { .init(service: $0) },
             gracefulShutdownSignals: [.sigterm, .sigint], logger: log)
         group.maximumGracefulShutdownDuration = .seconds(30)
         try await ServiceGroup(configuration: group).run()
-        for module in modules.reversed() { await module.cleanUp() }
+        for module in served.reversed() { await module.cleanUp() }
     }
 
     /// A controller that lives is seen more often than this.

@@ -27,12 +27,16 @@ package struct WorkerConfiguration: Sendable, Hashable {
     package let logLevel: Logger.Level
     package let eventLoops: Int
     package let limits: GatewayLimits
+    /// Seconds that one institution may take for its part of a regional answer.
+    package let holderDeadline: Int
+    /// Whether a regional answer says how many institutions hold what no consent permits.
+    package let tellsWithheld: Bool
 
     /// Every key with its argument. The environment's name is `MEDCLOUD_` and the key in capitals.
     package static let keys = [
         "state", "base-url", "listen-fd", "bind", "worker", "tls-certificate", "tls-key", "log-level", "event-loops",
         "max-connections", "tenant-concurrency", "request-deadline", "bundle-deadline", "idle-timeout",
-        "header-timeout", "drain-timeout",
+        "header-timeout", "drain-timeout", "holder-deadline", "tell-withheld",
     ]
 
     /// - Parameters:
@@ -80,6 +84,12 @@ package struct WorkerConfiguration: Sendable, Hashable {
             try values.integer("header-timeout", in: 1...3600).map { .seconds(Int64($0)) } ?? limits.headerTimeout
         limits.drain = try values.integer("drain-timeout", in: 0...3600).map { .seconds(Int64($0)) } ?? limits.drain
         self.limits = limits
+        holderDeadline = try values.integer("holder-deadline", in: 1...60) ?? 5
+        let tells = values["tell-withheld"] ?? "false"
+        guard tells == "true" || tells == "false" else {
+            throw Failure(description: "--tell-withheld is \"\(tells)\"; true or false would do")
+        }
+        tellsWithheld = tells == "true"
     }
 
     /// Where connections come from.

@@ -17,7 +17,7 @@ package struct ModuleRoute: Sendable, Hashable {
     package let pattern: String
     /// The OpenAPI `operationId`, and the name of the handler.
     package let operationID: String
-    /// Answered without a credential, by ``Module/handlePublic(_:)``.
+    /// Answered without a credential, by ``ServedModule/handlePublic(_:)``.
     package let isPublic: Bool
 
     package init(_ method: HTTPRequest.Method, _ pattern: String, _ operationID: String, isPublic: Bool = false) {
@@ -37,26 +37,20 @@ package struct TenantServices: Sendable {
     }
 }
 
-/// A part of the product that serves tenants: routes, tables, background work and a lifecycle.
+/// A part of the product: routes, background work and a lifecycle. It serves tenants (``Module``) or the region as a whole
+/// (``RegionModule``).
 ///
 /// A module is made without side effects, then `provision` and `validate` run in the order in which the composition root
 /// names the modules, then requests come while `run` lasts; `cleanUp` runs last and must work after a half-done
 /// `provision`. It has no globals and opens no sockets: what it may use comes by parameters.
-package protocol Module: Sendable {
+package protocol ServedModule: Sendable {
     /// Lower-case, hyphenated, unique: `health-record-exchange`.
     var identifier: String { get }
     /// Of the module's API, `MAJOR.MINOR`.
     var version: String { get }
-    var mount: ModuleMount { get }
-    /// Every operation that ``handle(_:in:)`` and ``handlePublic(_:)`` answer.
+    /// Every operation that the module answers, public ones included.
     var routes: [ModuleRoute] { get }
-    /// The module's tables in each tenant database; nil when it has none of its own.
-    var tenantMigrations: MigrationSeries? { get }
-    /// Answers bounded reads on the event loop; nil when the module has none.
-    var hotRead: (any HotRead)? { get }
 
-    /// Answers one request. A thrown `Problem` is rendered at the edge; any other error is logged and answered with 500.
-    func handle(_ request: ModuleRequest, in tenant: TenantServices) async throws -> ModuleResponse
     /// Answers a request to a public route; nil when the path is none, and authentication goes its way.
     func handlePublic(_ request: PublicRequest) async throws -> ModuleResponse?
 
@@ -69,9 +63,32 @@ package protocol Module: Sendable {
     func cleanUp() async
 }
 
+/// A module that serves tenants, each by itself: it gets the database of the tenant that the request's token names.
+package protocol Module: ServedModule {
+    var mount: ModuleMount { get }
+    /// The module's tables in each tenant database; nil when it has none of its own.
+    var tenantMigrations: MigrationSeries? { get }
+    /// Answers bounded reads on the event loop; nil when the module has none.
+    var hotRead: (any HotRead)? { get }
+
+    /// Answers one request. A thrown `Problem` is rendered at the edge; any other error is logged and answered with 500.
+    func handle(_ request: ModuleRequest, in tenant: TenantServices) async throws -> ModuleResponse
+}
+
+/// The module that owns the region's FHIR base, `/region/fhir`: what no single tenant could answer. It gets no tenant's
+/// database; what it reads of tenants it opens with decisions of its own, and it is made with the services it needs.
+package protocol RegionModule: ServedModule {
+    /// Answers one request of a client of the region. A thrown `Problem` becomes an OperationOutcome at the edge; any
+    /// other error is logged and answered with 500.
+    func handle(_ request: RegionRequest) async throws -> ModuleResponse
+}
+
 extension Module {
     package var tenantMigrations: MigrationSeries? { nil }
     package var hotRead: (any HotRead)? { nil }
+}
+
+extension ServedModule {
     package func handlePublic(_ request: PublicRequest) async throws -> ModuleResponse? { nil }
     package func provision() async throws {}
     package func validate() async throws {}

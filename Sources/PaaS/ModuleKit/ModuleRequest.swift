@@ -25,6 +25,30 @@ package struct ModuleRequest: Sendable {
     }
 }
 
+/// A request to the region's FHIR base that has passed the gateway: a client of the region, within limits.
+package struct RegionRequest: Sendable {
+    package let method: HTTPRequest.Method
+    /// Decoded segments after `/region/fhir`. Never empty strings, `.` or `..`.
+    package let path: [String]
+    /// What follows `?`, undecoded; "" when there is nothing.
+    package let query: String
+    package let headers: HTTPFields
+    package let body: ByteBuffer
+    package let context: RegionContext
+
+    package init(
+        method: HTTPRequest.Method, path: [String], query: String = "", headers: HTTPFields = [:],
+        body: ByteBuffer = ByteBuffer(), context: RegionContext
+    ) {
+        self.method = method
+        self.path = path
+        self.query = query
+        self.headers = headers
+        self.body = body
+        self.context = context
+    }
+}
+
 /// A request to one of a module's public routes: no credential was looked at, so there is no access to any database.
 package struct PublicRequest: Sendable {
     package let method: HTTPRequest.Method
@@ -33,7 +57,7 @@ package struct PublicRequest: Sendable {
     package let query: String
     package let headers: HTTPFields
     package let requestID: String
-    /// The absolute URL of the tenant's FHIR base, without a trailing slash.
+    /// The absolute URL of the FHIR base, the tenant's or the region's, without a trailing slash.
     package let fhirBase: String
 
     package init(

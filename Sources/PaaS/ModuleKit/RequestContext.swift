@@ -33,3 +33,33 @@ package struct RequestContext: Sendable {
         self.logger = logger
     }
 }
+
+/// Who asks the region, until when.
+package struct RegionContext: Sendable {
+    /// The request's id: in the answer's `X-Request-Id`, in every log line and in the audit events.
+    package let requestID: String
+    package let principal: Principal
+    /// The tenant that the client acts for.
+    package let institution: TenantID
+    /// The absolute URL of the region's FHIR base, without a trailing slash.
+    package let fhirBase: String
+    /// The client's network address without the port, for the audit events.
+    package let remoteAddress: String
+    /// When the gateway gives up on the answer.
+    package let deadline: NIODeadline
+    /// Carries the request's and the institution's id.
+    package let logger: Logger
+
+    package init(
+        requestID: String, principal: Principal, institution: TenantID, fhirBase: String, remoteAddress: String,
+        deadline: NIODeadline, logger: Logger
+    ) {
+        self.requestID = requestID
+        self.principal = principal
+        self.institution = institution
+        self.fhirBase = fhirBase
+        self.remoteAddress = remoteAddress
+        self.deadline = deadline
+        self.logger = logger
+    }
+}

@@ -1,6 +1,7 @@
 import ApplicationRegistry
 import CloudHTTP
 import CloudIdentity
+import CloudModel
 import CloudTelemetry
 import Foundation
 import HTTPTypes
@@ -10,6 +11,8 @@ import ModuleKit
 import NIOCore
 import NIOPosix
 import PostgresDriver
+import RecordSharing
+import RegionalRecord
 import ResourcePools
 import StrictJSON
 import TenantRegistry
@@ -33,10 +36,10 @@ private let package = URL(filePath: #filePath).deletingLastPathComponent().delet
     /// Every route that a worker serves, made as the composition root makes them; nothing is connected to.
     private static func servedRoutes() throws -> [String] {
         let logger = Logger(label: "x") { _ in SwiftLogNoOpLogHandler() }
-        let control = ControlDatabase(
-            pool: PostgresPool(
-                configuration: PostgresConfiguration(host: "/nowhere", database: "c", user: "c", password: nil),
-                eventLoopGroup: NIOSingletons.posixEventLoopGroup, logger: logger))
+        let pool = PostgresPool(
+            configuration: PostgresConfiguration(host: "/nowhere", database: "c", user: "c", password: nil),
+            eventLoopGroup: NIOSingletons.posixEventLoopGroup, logger: logger)
+        let control = ControlDatabase(pool: pool)
         let database = ApplicationDatabase(control: control)
         let endpoints = IdentityEndpoints(baseURL: "http://region.example")
         let keyRing = KeyRing(database: database, key: try RegionKey(bytes: Array(repeating: 1, count: 32)))
@@ -69,7 +72,16 @@ private let package = URL(filePath: #filePath).deletingLastPathComponent().delet
             + computeRoutes(ledger: IdempotencyLedger(control: control), limits: limits, logger: logger)
             + HealthRoutes(checks: [], registry: MetricsRegistry()).routes
             + DescriptionRoutes(try description()).routes
-        let modules = ModuleTable([HealthRecordExchange(cursorKey: Array(repeating: 1, count: 32))])
+        let sharing = RecordSharing(
+            region: SharingDatabase(region: RegionDatabase(pool: pool)), control: control,
+            holders: TenantDatabases(
+                control: control, state: RegionState(directory: "/nowhere"),
+                key: try RegionKey(bytes: Array(repeating: 1, count: 32)),
+                eventLoopGroup: NIOSingletons.posixEventLoopGroup, logger: logger),
+            ledger: IdempotencyLedger(control: control), endpoints: endpoints,
+            cursorKey: Array(repeating: 1, count: 32), isBureau: { _ in false }, now: { 0 })
+        let modules = ModuleTable(
+            [HealthRecordExchange(cursorKey: Array(repeating: 1, count: 32))], region: sharing)
         return routes.map { "\($0.method.rawValue) \($0.pattern) \($0.operationID)" }
             + modules.operations.map { "\($0.method.rawValue) \($0.pattern) \($0.operationID)" }
     }

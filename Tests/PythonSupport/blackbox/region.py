@@ -140,6 +140,24 @@ class Region:
         self.run("tenant", "create", name, "--name", f"Hospital {name}", "--time-zone", "Asia/Shanghai", "--language", "zh")
         return self.tenant(name)
 
+    def create_bureau(self) -> str:
+        """The name of the region's bureau; made by the first call."""
+        name = "bureau"
+        if self.api("GET", f"/v1/tenants/{name}").status == 404:
+            self.run("tenant", "create", name, "--name", "Bureau", "--time-zone", "Asia/Shanghai", "--language", "zh", "--kind", "bureau")
+        return name
+
+    def psql_command(self, cluster: str, database: str) -> list[str]:
+        """psql as superuser in one database of a cluster."""
+        program = ["/usr/lib/postgresql/15/bin/psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-h", str(self.state / "run" / cluster), "-d", database]
+        return ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups", *program] if os.getuid() == 0 else [*program, "-U", "postgres"]
+
+    def psql(self, cluster: str, database: str, statement: str) -> str:
+        """What one statement prints, as superuser."""
+        result = subprocess.run([*self.psql_command(cluster, database), "-c", statement], capture_output=True, text=True, timeout=30, cwd="/")
+        assert result.returncode == 0, f"{statement}\n{result.stderr}"
+        return result.stdout
+
     def tenant(self, name: str) -> Tenant:
         """A tenant whose clients' keys lie in the state directory."""
         return Tenant(self, name)

@@ -22,13 +22,14 @@ package struct GatewayServices: Sendable {
 
     package init(
         limits: GatewayLimits, endpoints: IdentityEndpoints, routes: [Route], modules: [any Module],
+        regionModule: (any RegionModule)? = nil,
         tokens: any TokenChecking, tenants: any TenantOpening, directory: any TenantDirectory, metrics: GatewayMetrics,
         isSecure: Bool, logger: Logger
     ) {
         self.limits = limits
         self.endpoints = endpoints
         self.routes = RouteTable(routes)
-        self.modules = ModuleTable(modules)
+        self.modules = ModuleTable(modules, region: regionModule)
         self.tokens = tokens
         self.tenants = tenants
         self.directory = directory

@@ -32,6 +32,10 @@ struct RequestPlanner: Sendable {
         if let (entry, below) = moduleEntry(head.path) {
             return try await plan(head, entry: entry, below: below)
         }
+        if let region = services.modules.region, head.path.count >= 2, head.path[0] == "region", head.path[1] == "fhir"
+        {
+            return try await plan(head, region: region, below: head.path[2...])
+        }
         // Below /t, /region and /v1 even "nothing here" is said only to those who may ask.
         _ = try await Authentication(tokens: services.tokens).principal(of: head.headers)
         throw .nothingHere
@@ -43,7 +47,7 @@ struct RequestPlanner: Sendable {
         ["t", "region", "v1"].contains(path.first)
     }
 
-    private func moduleEntry(_ path: [String]) -> (ModuleTable.Entry, ArraySlice<String>)? {
+    private func moduleEntry(_ path: [String]) -> (ModuleTable.TenantEntry, ArraySlice<String>)? {
         guard path.count >= 3, path[0] == "t" else { return nil }
         if path[2] == "fhir", let entry = services.modules.fhir { return (entry, path[3...]) }
         if path.count >= 4, path[2] == "modules", let entry = services.modules.named[path[3]] {
@@ -137,13 +141,21 @@ struct RequestPlanner: Sendable {
     // MARK: Modules
 
     private func plan(
-        _ head: RequestHead, entry: ModuleTable.Entry, below: ArraySlice<String>
+        _ head: RequestHead, entry tenantEntry: ModuleTable.TenantEntry, below: ArraySlice<String>
     ) async throws(Problem) -> RequestPlan {
+        let entry = tenantEntry.entry
         let route = entry.route(head.method, below)
         let label = entry.prefix + (route?.pattern ?? "/*")
         let method: HTTPRequest.Method = head.method == .head ? .get : head.method
         if let route, route.isPublic {
-            return try await publicPlan(head, entry: entry, below: below, label: label)
+            guard let tenant = TenantID(head.path[1]) else { throw .nothingHere }
+            let isServed =
+                if tenantEntry.module.mount == .fhir { try await services.directory.hasRecords(tenant) } else {
+                    try await services.directory.origins(of: tenant) != nil
+                }
+            guard isServed else { throw .nothingHere }
+            return publicPlan(
+                head, module: entry.module, below: below, label: label, base: services.endpoints.fhirBase(tenant))
         }
         let token = try await Authentication(tokens: services.tokens).principal(of: head.headers)
         // A token of another tenant gets what a tenant that does not exist gets.
@@ -154,7 +166,7 @@ struct RequestPlanner: Sendable {
         } catch {
             throw Problem(error)
         }
-        if entry.module.mount == .fhir, database.database.tenant.kind == .partner { throw .nothingHere }
+        if tenantEntry.module.mount == .fhir, database.database.tenant.kind == .partner { throw .nothingHere }
         let isBundle = method == .post && below.isEmpty
         let deadline = NIODeadline.now() + (isBundle ? services.limits.bundleDeadline : services.limits.requestDeadline)
         var logger = services.logger
@@ -164,7 +176,7 @@ struct RequestPlanner: Sendable {
             requestID: head.requestID, access: access, principal: token.principal,
             fhirBase: services.endpoints.fhirBase(access.tenant), remoteAddress: head.remoteAddress,
             deadline: deadline, logger: logger)
-        let module = entry.module
+        let module = tenantEntry.module
         let path = Array(below)
         return RequestPlan(
             label: label, bodyLimit: isBundle ? services.limits.bundleBytes : services.limits.resourceBytes,
@@ -189,19 +201,44 @@ struct RequestPlanner: Sendable {
         }
     }
 
-    private func publicPlan(
-        _ head: RequestHead, entry: ModuleTable.Entry, below: ArraySlice<String>, label: String
+    /// For the clients of the region: a token of a tenant gets what a path that does not exist gets.
+    private func plan(
+        _ head: RequestHead, region: ModuleTable.RegionEntry, below: ArraySlice<String>
     ) async throws(Problem) -> RequestPlan {
-        guard let tenant = TenantID(head.path[1]) else { throw .nothingHere }
-        let isServed =
-            if entry.module.mount == .fhir { try await services.directory.hasRecords(tenant) } else {
-                try await services.directory.origins(of: tenant) != nil
-            }
-        guard isServed else { throw .nothingHere }
+        let route = region.entry.route(head.method, below)
+        let label = region.entry.prefix + (route?.pattern ?? "/*")
+        let base = services.endpoints.fhirBase(nil)
+        if let route, route.isPublic {
+            return publicPlan(head, module: region.module, below: below, label: label, base: base)
+        }
+        let principal = try await Authentication(tokens: services.tokens).principal(of: head.headers).principal
+        guard principal.tenant == nil else { throw .nothingHere }
+        guard let institution = principal.institution else { throw Problem(.institutionRequired) }
+        let deadline = NIODeadline.now() + services.limits.requestDeadline
+        var logger = services.logger
+        logger[metadataKey: "request.id"] = .string(head.requestID)
+        logger[metadataKey: "institution.id"] = .string(institution.rawValue)
+        let context = RegionContext(
+            requestID: head.requestID, principal: principal, institution: institution, fhirBase: base,
+            remoteAddress: head.remoteAddress, deadline: deadline, logger: logger)
+        let module = region.module
+        let path = Array(below)
+        let method: HTTPRequest.Method = head.method == .head ? .get : head.method
+        return RequestPlan(
+            label: label, bodyLimit: services.limits.resourceBytes, deadline: deadline, lease: try acquire(institution)
+        ) { body in
+            try await module.handle(
+                RegionRequest(
+                    method: method, path: path, query: head.query, headers: head.headers, body: body, context: context))
+        }
+    }
+
+    private func publicPlan(
+        _ head: RequestHead, module: any ServedModule, below: ArraySlice<String>, label: String, base: String
+    ) -> RequestPlan {
         let request = PublicRequest(
             method: head.method == .head ? .get : head.method, path: Array(below), query: head.query,
-            headers: head.headers, requestID: head.requestID, fhirBase: services.endpoints.fhirBase(tenant))
-        let module = entry.module
+            headers: head.headers, requestID: head.requestID, fhirBase: base)
         return RequestPlan(
             label: label, bodyLimit: 0, deadline: .now() + services.limits.requestDeadline, lease: nil
         ) { _ in

@@ -5,7 +5,7 @@ package import ModuleKit
 package struct ModuleTable: Sendable {
     /// A module with its patterns compiled.
     struct Entry: Sendable {
-        let module: any Module
+        let module: any ServedModule
         /// The mount in patterns: `/t/{tenant}/fhir`.
         let prefix: String
         /// Patterns with more literals first.
@@ -18,25 +18,42 @@ package struct ModuleTable: Sendable {
         }
     }
 
-    package let modules: [any Module]
-    let fhir: Entry?
-    let named: [String: Entry]
+    /// The module that answers for tenants.
+    struct TenantEntry: Sendable {
+        let module: any Module
+        let entry: Entry
+    }
 
-    package init(_ modules: [any Module]) {
+    /// The module that answers for the region.
+    struct RegionEntry: Sendable {
+        let module: any RegionModule
+        let entry: Entry
+    }
+
+    package let modules: [any Module]
+    let fhir: TenantEntry?
+    let named: [String: TenantEntry]
+    let region: RegionEntry?
+
+    package init(_ modules: [any Module], region: (any RegionModule)? = nil) {
         self.modules = modules
-        var fhir: Entry?
-        var named: [String: Entry] = [:]
+        self.region = region.map { RegionEntry(module: $0, entry: Self.entry($0, prefix: "/region/fhir")) }
+        var fhir: TenantEntry?
+        var named: [String: TenantEntry] = [:]
         for module in modules {
             switch module.mount {
-            case .fhir: fhir = Self.entry(module, prefix: "/t/{tenant}/fhir")
-            case .named(let name): named[name] = Self.entry(module, prefix: "/t/{tenant}/modules/" + name)
+            case .fhir:
+                fhir = TenantEntry(module: module, entry: Self.entry(module, prefix: "/t/{tenant}/fhir"))
+            case .named(let name):
+                named[name] = TenantEntry(
+                    module: module, entry: Self.entry(module, prefix: "/t/{tenant}/modules/" + name))
             }
         }
         self.fhir = fhir
         self.named = named
     }
 
-    private static func entry(_ module: any Module, prefix: String) -> Entry {
+    private static func entry(_ module: any ServedModule, prefix: String) -> Entry {
         let patterns = module.routes.map { (route: $0, pattern: RoutePattern($0.pattern)) }
             .sorted { $0.pattern.literalCount > $1.pattern.literalCount }
         return Entry(module: module, prefix: prefix, patterns: patterns)
@@ -44,7 +61,7 @@ package struct ModuleTable: Sendable {
 
     /// Every operation of every module: method, full pattern, operation id.
     package var operations: [(method: HTTPRequest.Method, pattern: String, operationID: String)] {
-        ([fhir].compactMap { $0 } + named.values).flatMap { entry in
+        ([fhir?.entry, region?.entry].compactMap { $0 } + named.values.map(\.entry)).flatMap { entry in
             entry.module.routes.map {
                 (method: $0.method, pattern: entry.prefix + $0.pattern, operationID: $0.operationID)
             }

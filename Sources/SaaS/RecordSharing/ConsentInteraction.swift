@@ -1,0 +1,260 @@
+import ApplicationRegistry
+import ClinicalData
+import CloudHTTP
+import CloudIdentity
+import CloudModel
+import HTTPTypes
+import ModuleKit
+import NIOCore
+import RegionalRecord
+import StrictJSON
+import TenantRegistry
+
+/// Consents: recorded and revoked by the bureau's clients on behalf of patients, never deleted.
+struct ConsentInteraction: Sendable {
+    let exchange: SharingExchange
+
+    // MARK: Writing
+
+    /// `POST Consent`
+    func record(_ body: ByteBuffer) async throws -> ModuleResponse {
+        let request = RegionalRequest(.create, type: .consent)
+        try await authorize(.create, request, patient: nil)
+        try exchange.checkParameters([])
+        guard let entry = try idempotencyEntry("POST /region/fhir/Consent", body) else {
+            return try await write(body, id: nil, request)
+        }
+        switch try await exchange.services.ledger.begin(entry) {
+        case .busy: throw Problem(.idempotencyInProgress, retryAfter: 1)
+        case .mismatch: throw Problem(.idempotencyMismatch)
+        case .done(let answer):
+            return ModuleResponse(
+                status: HTTPResponse.Status(code: answer.status),
+                headers: [
+                    .contentType: Problem.fhirMediaType, .location: answer.location ?? "", .eTag: "W/\"1\"",
+                ], body: ByteBuffer(string: answer.body))
+        case .new: break
+        }
+        let response: ModuleResponse
+        do {
+            response = try await write(body, id: nil, request)
+        } catch {
+            try? await exchange.services.ledger.finish(entry, with: nil)
+            throw error
+        }
+        // Done is done: when its answer cannot be kept, the same request again makes another consent, which the bureau sees.
+        try? await exchange.services.ledger.finish(
+            entry,
+            with: IdempotencyLedger.Answer(
+                status: response.status.code, location: response.headers[.location], body: String(buffer: response.body)
+            ))
+        return response
+    }
+
+    /// `PUT Consent/ID`: a new version; `status` inactive revokes. It has taken effect when this returns.
+    func update(_ id: RegionID, _ body: ByteBuffer) async throws -> ModuleResponse {
+        let request = RegionalRequest(.update, type: .consent, resourceID: id.text)
+        try await authorize(.update, request, patient: nil)
+        try exchange.checkParameters([])
+        return try await write(body, id: id, request)
+    }
+
+    private func idempotencyEntry(_ operation: String, _ body: ByteBuffer) throws(Problem) -> IdempotencyLedger.Entry? {
+        guard let key = exchange.headers[.idempotencyKey] else { return nil }
+        guard (1...255).contains(key.utf8.count), key.utf8.allSatisfy({ (0x21...0x7E).contains($0) }) else {
+            throw Problem(.invalidInput, "An Idempotency-Key is 1 to 255 visible ASCII characters.")
+        }
+        return IdempotencyLedger.Entry(
+            caller: exchange.principal, operation: operation, key: key, body: Array(body.readableBytesView))
+    }
+
+    private func write(_ body: ByteBuffer, id: RegionID?, _ request: RegionalRequest) async throws -> ModuleResponse {
+        let document = try document(body)
+        let expected = try expectedVersion()
+        if let id, let named = document.root["id"], !named.stringIs(id.text) {
+            throw Self.refused([.init(place: "Consent.id", rule: "It must be the id in the URL.")])
+        }
+        let terms: ConsentTerms
+        do {
+            terms = try ConsentTerms(
+                document.root, recorder: exchange.asker.institution, definitions: exchange.services.definitions,
+                now: exchange.services.now())
+        } catch {
+            throw Self.refused(error.findings)
+        }
+        // A consent must be revocable whatever became of whom it names.
+        if terms.status != .inactive { try await checkInstitutions(terms) }
+        guard let identity = id ?? RegionID(ResourceID.make()) else { throw Problem(.internalError) }
+        let stored = ResourceBytes.stored(document, id: identity.text) ?? document.bytes
+        do {
+            let record = try await exchange.services.region.write(
+                terms, id: identity, creates: id == nil, expected: expected, content: ByteBuffer(bytes: stored),
+                by: exchange.asker)
+            var response = ModuleResponse.resource(
+                record.bytes, status: id == nil ? .created : .ok, version: record.version,
+                lastUpdated: record.recordedAt)
+            response.headers[.location] = "\(exchange.base)/Consent/\(identity.text)/_history/\(record.version)"
+            return response
+        } catch {
+            throw Self.problem(error, terms)
+        }
+    }
+
+    private func document(_ body: ByteBuffer) throws -> JSONDocument {
+        if let text = exchange.headers[.contentType] {
+            let allowed = ["application/fhir+json", "application/json", "text/json"]
+            guard let type = MediaType(parsing: text), allowed.contains(type.essence) else {
+                throw Problem(.unsupportedMediaType, "The body must be application/fhir+json.")
+            }
+        }
+        guard body.readableBytes > 0 else { throw Problem(.malformedJSON, "The request has no body.") }
+        let document = try JSONDocument(Array(body.readableBytesView))
+        guard document.root.kind == .object, document.root["resourceType"]?.stringIs("Consent") == true else {
+            throw Problem(.invalidInput, "The body must be a Consent.", fields: [Self.field("resourceType", "Consent")])
+        }
+        let issues = exchange.services.definitions.validate(document: document, type: .consent)
+            .filter { $0.severity == .error }
+        guard issues.isEmpty else {
+            throw Problem(
+                .consentRefused, "It is no valid Consent of FHIR R4.",
+                fields: issues.prefix(50).map { Self.field($0.expression, $0.diagnostics) })
+        }
+        return document
+    }
+
+    /// The version of If-Match; nil = any.
+    private func expectedVersion() throws(Problem) -> Int32? {
+        guard let text = exchange.headers[.ifMatch] else { return nil }
+        guard case .tags(let tags)? = EntityTagCondition(parsing: text), tags.count == 1 else {
+            throw Problem(.invalidInput, "If-Match must name one version, as W/\"3\".")
+        }
+        guard let version = tags[0].version, version > 0 else { throw Problem(.preconditionFailed) }
+        return version
+    }
+
+    private func checkInstitutions(_ terms: ConsentTerms) async throws {
+        var findings: [ConsentTerms.Finding] = []
+        for tenant in terms.grantees
+        where try await exchange.services.control.tenant(tenant)?.state != .ready {
+            findings.append(
+                .init(place: "Consent.provision.actor", rule: "There is no institution '\(tenant)' in this region."))
+        }
+        guard findings.isEmpty else { throw Self.refused(findings) }
+    }
+
+    private static func field(_ place: String, _ rule: String) -> Problem.Field {
+        Problem.Field(pointer: place, detail: rule)
+    }
+
+    private static func refused(_ findings: [ConsentTerms.Finding]) -> Problem {
+        Problem(
+            .consentRefused, "The consent breaks \(findings.count == 1 ? "a rule" : "rules") of the region.",
+            fields: findings.map { field($0.place, $0.rule) })
+    }
+
+    private static func problem(_ error: RegionalRecordError, _ terms: ConsentTerms) -> any Error {
+        switch error.code {
+        case .unknownPatient:
+            return refused([.init(place: "Consent.patient", rule: "The region knows no such patient.")])
+        case .patientChanged:
+            return refused([
+                .init(
+                    place: "Consent.patient",
+                    rule: "It stays as it was: a consent of another patient is another consent.")
+            ])
+        case .illegalTransition:
+            let from = error.detail.split(separator: ",").first.map(String.init) ?? ""
+            let allowed = ConsentTerms.Status(rawValue: from)?.next ?? [.draft, .active]
+            let names = allowed.map(\.rawValue).joined(separator: ", ")
+            return Problem(
+                .illegalTransition,
+                "From '\(from)' to '\(terms.status.rawValue)' there is no way. Allowed: \(names.isEmpty ? "none" : names).",
+                fields: [field("Consent.status", "allowed: \(names.isEmpty ? "none" : names)")])
+        case .versionConflict:
+            return Problem(.preconditionFailed, "The current version is \(error.detail).")
+        default: return error
+        }
+    }
+
+    // MARK: Reading
+
+    /// `GET Consent/ID`
+    func read(_ id: RegionID) async throws -> ModuleResponse {
+        try await authorize(.read, RegionalRequest(.read, type: .consent, resourceID: id.text), patient: nil)
+        try exchange.checkParameters([])
+        guard let record = try await exchange.services.region.consent(id, by: exchange.asker) else {
+            throw Problem.nothingShared
+        }
+        return .resource(record.bytes, version: record.version, lastUpdated: record.recordedAt)
+    }
+
+    /// `GET Consent?patient=&status=`
+    func search() async throws -> ModuleResponse {
+        let patient = try exchange.patientParameter()
+        let request = RegionalRequest(.searchType, type: .consent, query: exchange.queryText)
+        try await authorize(.search, request, patient: patient)
+        try exchange.checkParameters(["patient", "status", "_count", "_cursor"])
+        let statuses = exchange.query.all("status")
+        let status = statuses.first.flatMap { ConsentTerms.Status(rawValue: $0) }
+        guard statuses.isEmpty || (statuses.count == 1 && status != nil) else {
+            throw Problem.parameter("status", "It must be 'draft', 'active' or 'inactive'.")
+        }
+        let count = max(1, try exchange.count(default: 50, maximum: 1000))
+        let found = try await exchange.services.region.consents(
+            ConsentSearch(patient: patient, status: status, before: try position(), limit: count),
+            query: exchange.queryText, by: exchange.asker)
+        var bundle = SharedBundle(base: exchange.base)
+        bundle.link("self", exchange.url("Consent"))
+        if found.count > count {
+            let last = found[count - 1]
+            bundle.link("next", exchange.url("Consent", cursor: "\(last.recordedAt)/\(last.id.text)"))
+        }
+        for record in found.prefix(count) {
+            bundle.add("Consent/" + record.id.text, resource: record.bytes.readableBytesView)
+        }
+        return bundle.response()
+    }
+
+    private func position() throws(Problem) -> ConsentSearch.Position? {
+        guard let text = try exchange.cursor("Consent") else { return nil }
+        let parts = text.split(separator: "/")
+        guard parts.count == 2, let at = Int64(parts[0]), let id = RegionID(parts[1]) else { throw .badCursor }
+        return ConsentSearch.Position(recordedAt: at, id: id)
+    }
+
+    /// `GET Consent/ID/_history`
+    func versions(_ id: RegionID) async throws -> ModuleResponse {
+        try await authorize(
+            .read, RegionalRequest(.historyInstance, type: .consent, resourceID: id.text), patient: nil)
+        try exchange.checkParameters([])
+        let records = try await exchange.services.region.versions(of: id, version: nil, by: exchange.asker)
+        guard !records.isEmpty else { throw Problem.nothingShared }
+        var bundle = SharedBundle(type: "history", base: exchange.base)
+        bundle.link("self", exchange.url("Consent/\(id.text)/_history"))
+        bundle.total = Int64(records.count)
+        for record in records {
+            bundle.addVersion(
+                "Consent/" + id.text, type: "Consent", resource: Array(record.bytes.readableBytesView),
+                version: record.version, lastUpdated: record.recordedAt, method: record.method)
+        }
+        return bundle.response()
+    }
+
+    /// `GET Consent/ID/_history/VERSION`
+    func readVersion(_ id: RegionID, version text: String) async throws -> ModuleResponse {
+        guard let version = Int32(text), version > 0, String(version) == text else { throw Problem.nothingShared }
+        try await authorize(
+            .read, RegionalRequest(.vread, type: .consent, resourceID: id.text, version: version), patient: nil)
+        try exchange.checkParameters([])
+        let records = try await exchange.services.region.versions(of: id, version: version, by: exchange.asker)
+        guard let record = records.first else { throw Problem.nothingShared }
+        return .resource(record.bytes, version: record.version, lastUpdated: record.recordedAt)
+    }
+
+    private func authorize(
+        _ permission: ScopeSet.Permission, _ request: RegionalRequest, patient: RegionID?
+    ) async throws {
+        try await exchange.require(permission, on: .consent, for: request, patient: patient)
+        try await exchange.requireBureau(for: request, patient: patient)
+    }
+}

@@ -1,1 +1,0 @@
-// Placeholder of the target RecordSharing until its first file lands.

@@ -1,0 +1,116 @@
+package import ApplicationRegistry
+package import ClinicalData
+import CloudHTTP
+package import CloudIdentity
+package import CloudModel
+import HTTPTypes
+package import ModuleKit
+import NIOCore
+package import RegionalRecord
+import StrictJSON
+package import TenantRegistry
+
+/// The region's FHIR base: one institution reads another's records of a patient because the patient agreed.
+///
+/// A request is decided in the region database at the moment of use, the decision is recorded, and only then the holders'
+/// databases are opened with it.
+package struct RecordSharing: RegionModule {
+    private let services: SharingServices
+    private let capabilities: SharingCapabilities
+
+    /// - Parameters:
+    ///   - cursorKey: signs cursors; at least 32 bytes, the same at every worker.
+    ///   - isBureau: whether a tenant is the bureau: it records consents and keeps the patients' logs.
+    ///   - now: microseconds since 1970.
+    package init(
+        definitions: Definitions = .r4, region: SharingDatabase, control: ControlDatabase, holders: TenantDatabases,
+        ledger: IdempotencyLedger, endpoints: IdentityEndpoints, settings: SharingSettings = SharingSettings(),
+        cursorKey: [UInt8], isBureau: @escaping @Sendable (TenantID) async throws -> Bool,
+        now: @escaping @Sendable () -> Int64
+    ) {
+        services = SharingServices(
+            definitions: definitions, store: ClinicalStore(),
+            search: SearchEngine(definitions: definitions, cursorKey: cursorKey), auditLog: AuditLog(),
+            cursors: SharingCursor(key: cursorKey), region: region, control: control, holders: holders, ledger: ledger,
+            endpoints: endpoints, settings: settings, isBureau: isBureau, now: now)
+        capabilities = SharingCapabilities(definitions: definitions)
+    }
+
+    package var identifier: String { "record-sharing" }
+    package var version: String { "1.0" }
+
+    package var routes: [ModuleRoute] {
+        [
+            ModuleRoute(.get, "/metadata", "readRegionCapabilities", isPublic: true),
+            ModuleRoute(.get, "/Patient", "findRegionPatient"),
+            ModuleRoute(.get, "/Patient/{id}", "readRegionPatient"),
+            ModuleRoute(.get, "/Patient/{id}/$everything", "readEverything"),
+            ModuleRoute(.get, "/{type}", "searchShared"),
+            ModuleRoute(.get, "/{type}/{id}", "readShared"),
+            ModuleRoute(.get, "/{type}/{id}/_history", "listSharedVersions"),
+            ModuleRoute(.get, "/{type}/{id}/_history/{version}", "readSharedVersion"),
+            ModuleRoute(.post, "/Consent", "recordConsent"),
+            ModuleRoute(.get, "/Consent", "searchConsents"),
+            ModuleRoute(.get, "/Consent/{id}", "readConsent"),
+            ModuleRoute(.put, "/Consent/{id}", "updateConsent"),
+            ModuleRoute(.get, "/Consent/{id}/_history", "listConsentVersions"),
+            ModuleRoute(.get, "/Consent/{id}/_history/{version}", "readConsentVersion"),
+            ModuleRoute(.get, "/AuditEvent", "readAccessLog"),
+        ]
+    }
+
+    package func handle(_ request: RegionRequest) async throws -> ModuleResponse {
+        do {
+            return try await answer(request)
+        } catch let error as RegionalRecordError {
+            throw Self.problem(error) ?? error
+        } catch let error as JSONError {
+            throw Problem(
+                .malformedJSON, error.message, fields: [Problem.Field(pointer: error.path, detail: error.message)])
+        }
+    }
+
+    private func answer(_ request: RegionRequest) async throws -> ModuleResponse {
+        let exchange = try SharingExchange(request, services: services)
+        let patients = PatientInteraction(exchange: exchange)
+        let records = RecordInteraction(exchange: exchange)
+        let consents = ConsentInteraction(exchange: exchange)
+        switch try SharingInteraction(request.method, path: request.path) {
+        case .capabilities: return metadata(exchange.base)
+        case .findPatient: return try await patients.find()
+        case .readPatient(let id): return try await patients.read(id)
+        case .everything(let id): return try await patients.everything(id)
+        case .search(let type): return try await records.search(type)
+        case .read(let type, let id): return try await records.read(type, id)
+        case .versions(let type, let id): return try await records.versions(type, id)
+        case .readVersion(let type, let id, let version):
+            return try await records.readVersion(type, id, version: version)
+        case .recordConsent: return try await consents.record(request.body)
+        case .searchConsents: return try await consents.search()
+        case .readConsent(let id): return try await consents.read(id)
+        case .updateConsent(let id): return try await consents.update(id, request.body)
+        case .consentVersions(let id): return try await consents.versions(id)
+        case .readConsentVersion(let id, let version): return try await consents.readVersion(id, version: version)
+        case .accessLog: return try await AccessLogInteraction(exchange: exchange).search()
+        }
+    }
+
+    /// `metadata` needs no credential.
+    package func handlePublic(_ request: PublicRequest) async throws -> ModuleResponse? {
+        request.path == ["metadata"] ? metadata(request.fhirBase) : nil
+    }
+
+    private func metadata(_ base: String) -> ModuleResponse {
+        ModuleResponse(
+            status: .ok, headers: [.contentType: Problem.fhirMediaType], body: capabilities.bytes(base: base))
+    }
+
+    /// What a client learns of the region database's state; nil for what is our fault.
+    private static func problem(_ error: RegionalRecordError) -> Problem? {
+        switch error.code {
+        case .unavailable: Problem(.unavailable, "The region's index does not answer now.", retryAfter: 1)
+        case .unknownConsent: .nothingShared
+        default: nil
+        }
+    }
+}

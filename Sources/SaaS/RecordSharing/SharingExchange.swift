@@ -1,0 +1,216 @@
+import ApplicationRegistry
+import ClinicalData
+import CloudHTTP
+import CloudIdentity
+import CloudModel
+import HTTPTypes
+import Logging
+import ModuleKit
+import NIOCore
+import RegionalRecord
+import TenantRegistry
+
+/// What all requests share.
+struct SharingServices: Sendable {
+    let definitions: Definitions
+    let store: ClinicalStore
+    let search: SearchEngine
+    let auditLog: AuditLog
+    let cursors: SharingCursor
+    let region: SharingDatabase
+    let control: ControlDatabase
+    let holders: TenantDatabases
+    let ledger: IdempotencyLedger
+    let endpoints: IdentityEndpoints
+    let settings: SharingSettings
+    let isBureau: @Sendable (TenantID) async throws -> Bool
+    /// Microseconds since 1970.
+    let now: @Sendable () -> Int64
+}
+
+/// One request's world: who asks, for which institution, until when.
+struct SharingExchange: Sendable {
+    let services: SharingServices
+    let principal: Principal
+    let asker: Asker
+    /// The absolute URL of the region's FHIR base, without a trailing slash.
+    let base: String
+    let query: HTTPQuery
+    /// The query as it came, for the logs.
+    let queryText: String
+    let headers: HTTPFields
+    let deadline: NIODeadline
+    let logger: Logger
+
+    init(_ request: RegionRequest, services: SharingServices) throws(Problem) {
+        let context = request.context
+        self.services = services
+        principal = context.principal
+        asker = Asker(
+            institution: context.institution, client: principal.clientID, practitioner: principal.practitioner,
+            purpose: principal.purposeOfUse, requestID: context.requestID, source: context.remoteAddress)
+        base = context.fhirBase
+        do {
+            query = try HTTPQuery(parsing: request.query)
+        } catch {
+            throw Problem(.malformedRequest, "The query cannot be decoded, or has too many parameters.")
+        }
+        queryText = request.query
+        headers = request.headers
+        deadline = context.deadline
+        logger = context.logger
+    }
+
+    // MARK: Who may
+
+    /// Refuses what the token's scopes do not allow, and records it.
+    func require(
+        _ permission: ScopeSet.Permission, on type: ResourceType, for request: RegionalRequest,
+        patient: RegionID? = nil
+    ) async throws {
+        guard !principal.scopes.allows(permission, on: type.name) else { return }
+        throw try await refused(
+            Problem(.insufficientScope, "The token's scopes do not allow to \(permission) \(type.name)."), request,
+            patient: patient)
+    }
+
+    /// Refuses a request for a patient's records that does not say on whose behalf and what for.
+    func requirePurpose(for request: RegionalRequest, patient: RegionID? = nil) async throws {
+        let detail: String
+        if asker.practitioner == nil {
+            detail = "The client's assertion names no practitioner: extensions.hl7-b2b.subject_id."
+        } else if let purpose = asker.purpose {
+            guard !PurposeOfUse.codes.contains(purpose) else { return }
+            detail = "The purpose in the client's assertion is no code of v3 PurposeOfUse, such as TREAT."
+        } else {
+            detail = "The client's assertion names no purpose: extensions.hl7-b2b.purpose_of_use, such as TREAT."
+        }
+        throw try await refused(Problem(.purposeRequired, detail), request, patient: patient)
+    }
+
+    /// Refuses whom the bureau has not made one of its own: it records consents and keeps the patients' logs.
+    func requireBureau(for request: RegionalRequest, patient: RegionID? = nil) async throws {
+        if try await services.isBureau(asker.institution) { return }
+        throw try await refused(Problem(.bureauRequired), request, patient: patient)
+    }
+
+    /// The refusal, once it is recorded.
+    func refused(_ problem: Problem, _ request: RegionalRequest, patient: RegionID?) async throws -> Problem {
+        try await services.region.recordRefusal(request, patient: patient, reason: problem.code.name, by: asker)
+        return problem
+    }
+
+    /// Decides and records whose records may be read.
+    ///
+    /// - Throws: the one 404 for what does not exist; `consent-required` when nothing is permitted.
+    func decide(on patient: RegionID, for request: RegionalRequest) async throws -> SharingOutcome {
+        try await requirePurpose(for: request, patient: patient)
+        guard let outcome = try await services.region.decide(on: .patient(patient), for: request, by: asker) else {
+            throw Problem.nothingShared
+        }
+        guard outcome.isPermitted else { throw Problem(.consentRequired) }
+        return outcome
+    }
+
+    /// The same for one record. What is not permitted looks like what does not exist.
+    func decide(
+        on alias: RecordAlias, for request: RegionalRequest
+    ) async throws -> (outcome: SharingOutcome, decision: SharingDecision) {
+        try await requirePurpose(for: request)
+        guard let outcome = try await services.region.decide(on: .record(alias), for: request, by: asker),
+            let decision = outcome.permits.first
+        else { throw Problem.nothingShared }
+        return (outcome, decision)
+    }
+
+    // MARK: Queries
+
+    /// Refuses parameters that are not among `names`; those that shape every answer are always.
+    func checkParameters(_ names: [String]) throws(Problem) {
+        let always = ["_format", "_pretty"]
+        for parameter in query.parameters where !names.contains(parameter.name) && !always.contains(parameter.name) {
+            throw .parameter(
+                parameter.name, "This request has no such parameter. Valid: \(names.sorted().joined(separator: ", ")).")
+        }
+        try checkFormat()
+    }
+
+    func checkFormat() throws(Problem) {
+        let json = ["application/fhir+json", "application/json", "text/json"]
+        let refusal = Problem(.notAcceptable, "Only JSON is served: application/fhir+json.")
+        if let format = query.first("_format") {
+            // A plus in a query is a space once decoded.
+            let name = format.replacing(" ", with: "+").lowercased().prefix { $0 != ";" }
+            guard name == "json" || json.contains(String(name)) else { throw refusal }
+        } else if AcceptHeader(parsing: headers[.accept]).preferred(among: json) == nil {
+            throw refusal
+        }
+    }
+
+    /// `_count`: entries of a page.
+    func count(default number: Int, maximum: Int) throws(Problem) -> Int {
+        let values = query.all("_count")
+        guard let value = values.first else { return number }
+        guard values.count == 1, let count = Int(value), count >= 0, value.first != "+" else {
+            throw .parameter("_count", "It must be a number from 0 on, given once.")
+        }
+        return min(count, maximum)
+    }
+
+    /// `patient`, as the region's id or a reference to it.
+    func patientParameter(_ names: [String] = ["patient"]) throws(Problem) -> RegionID? {
+        let values = query.parameters.filter { names.contains($0.name) }
+        guard let first = values.first else { return nil }
+        guard values.count == 1 else { throw .parameter(first.name, "It may be given once.") }
+        var text = first.value[...]
+        if text.hasPrefix(base + "/") { text = text.dropFirst(base.count + 1) }
+        if text.hasPrefix("Patient/") { text = text.dropFirst(8) }
+        guard let id = RegionID(text) else {
+            throw .parameter(first.name, "It must be the region's id of a patient, which Patient?identifier= finds.")
+        }
+        return id
+    }
+
+    /// The query without the cursor: what a cursor is good for, and what links begin with.
+    var cursorlessQuery: String {
+        HTTPQuery(query.parameters.filter { $0.name != "_cursor" }).text
+    }
+
+    /// Whose cursors and for which question.
+    func cursorSubject(_ path: String) -> String {
+        [asker.institution.rawValue, asker.client, path, cursorlessQuery].joined(separator: "\n")
+    }
+
+    /// The position in `_cursor`; nil on the first page.
+    func cursor(_ path: String) throws(Problem) -> String? {
+        let values = query.all("_cursor")
+        guard let text = values.first else { return nil }
+        guard values.count == 1, let position = services.cursors.position(text, for: cursorSubject(path)) else {
+            throw .badCursor
+        }
+        return position
+    }
+
+    /// The URL of a page.
+    func url(_ path: String, cursor: String? = nil) -> String {
+        var parts = [cursorlessQuery].filter { !$0.isEmpty }
+        if let cursor { parts.append("_cursor=" + services.cursors.text(cursor, for: cursorSubject(path))) }
+        return base + "/" + path + (parts.isEmpty ? "" : "?" + parts.joined(separator: "&"))
+    }
+}
+
+extension Problem {
+    static func parameter(_ name: String, _ rule: String) -> Problem {
+        Problem(.unknownParameter, rule, fields: [Field(pointer: String(name.prefix(100)), detail: rule)])
+    }
+
+    static let badCursor = Problem.parameter(
+        "_cursor", "The cursor was not made for this request by this client. Start again from the first page.")
+
+    /// What a client learns of a search that a holder's planner refuses.
+    init(_ error: SearchError) {
+        self.init(
+            error.code == .forbidden ? .insufficientScope : .unknownParameter, error.diagnostics,
+            fields: error.parameter.map { [Field(pointer: $0, detail: error.diagnostics)] } ?? [])
+    }
+}

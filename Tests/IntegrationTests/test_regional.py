@@ -1,0 +1,488 @@
+"""One hospital reads another's record because the patient agreed: the story, and every way around it."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import re
+import subprocess
+import threading
+import time
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from blackbox.fhir import link, outcome
+from blackbox.region import Region, until
+from blackbox.sharing import BASE, Reader, code, consent, resources
+
+
+class World:
+    """A bureau, two holders and a reader; one patient with records at both holders."""
+
+    def __init__(self, region: Region, new_tenant) -> None:
+        self.region = region
+        self.bureau_tenant = region.create_bureau()
+        self.a, self.b, self.c = new_tenant(), new_tenant(), new_tenant()
+        self.reader = Reader(region, self.b.name)
+        self.bureau = Reader(region, self.bureau_tenant, "system/*.cruds")
+        self.mrn = f"urn:mrn|{uuid.uuid4()}"
+        self.canary = f"canary{uuid.uuid4().hex}"
+        self.local = self.fill(self.a, 12)
+        self.fill(self.c, 7)
+        self.patient = self.reader.find(self.mrn)
+        # The other holder's part may be heard of a little later.
+        assert until(lambda: len(self.log_of_links()) == 2, 20, 0.05)
+
+    def fill(self, tenant, count: int) -> str:
+        system, value = self.mrn.split("|")
+        patient = tenant.fhir.create({
+            "resourceType": "Patient", "identifier": [{"use": "official", "system": system, "value": value}], "name": [{"family": self.canary}]})
+        practitioner = tenant.fhir.create({"resourceType": "Practitioner", "name": [{"family": "Who"}]})
+        encounter = tenant.fhir.create({
+            "resourceType": "Encounter", "status": "finished", "class": {"code": "AMB"}, "subject": {"reference": f"Patient/{patient['id']}"}})
+        for number in range(count):
+            tenant.fhir.create({
+                "resourceType": "Observation", "status": "final", "code": {"coding": [{"system": "urn:c", "code": f"c{number % 2}"}]},
+                "subject": {"reference": f"{tenant.base}/Patient/{patient['id']}" if number % 2 else f"Patient/{patient['id']}"},
+                "encounter": {"reference": f"Encounter/{encounter['id']}"}, "performer": [{"reference": f"Practitioner/{practitioner['id']}"}],
+                "valueString": f"{self.canary}-{tenant.name}-{number}"})
+        tenant.fhir.create({
+            "resourceType": "Condition", "subject": {"reference": f"Patient/{patient['id']}"}, "code": {"text": self.canary}})
+        return patient["id"]
+
+    def log_of_links(self) -> list[str]:
+        return self.region.psql("control", "region", f"select tenant from region.patient_link where patient = '{self.patient}'").split()
+
+    def permit(self, *institutions: str, **changes) -> dict:
+        answer = self.bureau.fhir.send("POST", "Consent", consent(self.patient, *(institutions or (self.b.name,)), **changes))
+        assert answer.status == 201, answer
+        return answer.json()
+
+    def revoke(self, made: dict) -> None:
+        answer = self.bureau.fhir.send("PUT", f"Consent/{made['id']}", {**made, "status": "inactive"})
+        assert answer.status == 200, answer
+
+    def log(self) -> list[dict]:
+        return self.bureau.fhir.search(f"AuditEvent?patient={self.patient}")
+
+
+@pytest.fixture(scope="module")
+def world(region, new_tenant) -> World:
+    return World(region, new_tenant)
+
+
+@pytest.fixture
+def permitted(world):
+    """An active consent for the reader, revoked at the end."""
+    made = world.permit()
+    yield made
+    world.revoke(made)
+
+
+def test_the_story(world):
+    """Found without consent, refused without, answered with it, and both in the patient's log and in the holder's."""
+    fhir, everything = world.reader.fhir, f"Patient/{world.patient}/$everything"
+    found = fhir.get(f"Patient?identifier={world.mrn}").json()
+    system, value = world.mrn.split("|")
+    assert resources(found) == [{"resourceType": "Patient", "id": world.patient, "identifier": [{"system": system, "value": value}]}]
+    refused = fhir.get(everything)
+    assert (refused.status, code(refused)) == (403, "consent-required"), refused
+    assert outcome(refused)["issue"][0]["code"] == "forbidden"
+
+    made = world.permit()
+    answer = fhir.get(everything)
+    assert answer.status == 200, answer
+    bundle = answer.json()
+    kinds = [r["resourceType"] for r in resources(bundle)]
+    assert kinds.count("Observation") == 19 and kinds.count("Condition") == 2 and kinds.count("Patient") == 3, kinds
+    assert bundle["total"] == len(kinds) and not resources(bundle, "outcome")
+
+    log = world.log()
+    of_reader = [e for e in log if any(a.get("who", {}).get("identifier", {}).get("value") == world.b.name for a in e["agent"])]
+    told = [(e["outcome"], e.get("outcomeDesc")) for e in of_reader if e["subtype"][0]["code"] == "operation"]
+    assert told == [("0", "consent"), ("4", "no-consent")]
+    event = next(e for e in of_reader if e.get("outcomeDesc") == "consent")
+    custodians = {a["who"]["identifier"]["value"] for a in event["agent"] if a["type"]["coding"][0]["code"] == "CST"}
+    assert custodians == {world.a.name, world.c.name}
+    assert any(e.get("what", {}).get("reference") == f"Consent/{made['id']}/_history/1" for e in event["entity"])
+    assert any(a["who"].get("reference") == "Practitioner/dr-2" and a["requestor"] for a in event["agent"])
+
+    holder = world.a.fhir.search(f"AuditEvent?patient={world.local}&subtype=operation")
+    assert len(holder) == 1, holder
+    client = holder[0]["agent"][0]["who"]["identifier"]["value"]
+    assert client == f"{world.b.name}/{world.reader.client.identity}"
+    assert any(a["who"].get("reference") == "Practitioner/dr-2" for a in holder[0]["agent"])
+    world.revoke(made)
+    assert code(fhir.get(everything)) == "consent-required"
+
+
+def test_ids_and_references_fit_together_and_name_no_holder(world, permitted):
+    """Every reference to a resource of the compartment is an entry; neither ids nor references hold a tenant's name or base."""
+    bundle = world.reader.fhir.get(f"Patient/{world.patient}/$everything").json()
+    paths = {e["fullUrl"].removeprefix(world.region.origin + BASE + "/") for e in bundle["entry"]}
+    assert len(paths) == len(bundle["entry"])
+    for entry in bundle["entry"]:
+        resource = entry["resource"]
+        assert entry["fullUrl"].endswith(f"/{resource['resourceType']}/{resource['id']}")
+        for reference in re.findall(r'"reference":\s*"([^"]+)"', json.dumps(resource)):
+            assert reference in paths or reference.startswith("Practitioner/"), reference
+            assert world.a.name not in reference and "/t/" not in reference
+        if resource["resourceType"] in ("Observation", "Condition", "Encounter"):
+            assert resource["subject"]["reference"] == f"Patient/{world.patient}"
+    golden = next(r for r in resources(bundle) if r["id"] == world.patient)
+    assert {l["other"]["reference"] for l in golden["link"]} <= paths and len(golden["link"]) == 2
+    assert len({p.split("/")[1].split(".")[0] for p in paths if "." in p}) == 2
+
+
+def test_read_vread_history_search_and_conditions(world, permitted):
+    """The resources of an answer can be read one by one, in versions, and searched."""
+    fhir = world.reader.fhir
+    first = resources(fhir.get(f"Observation?patient={world.patient}&code=urn:c|c1&_count=1").json())[0]
+    path = f"Observation/{first['id']}"
+    read = fhir.get(path)
+    assert read.status == 200 and read.json() == first
+    assert fhir.get(path, If_None_Match=read.headers["ETag"]).status == 304
+    assert fhir.get(path + "/_history/1").json() == first
+    assert fhir.get(path + "/_history/2").status == 404
+    history = fhir.get(path + "/_history").json()
+    assert [e["resource"] for e in history["entry"]] == [first]
+    codes = fhir.search(f"Observation?patient=Patient/{world.patient}&code=urn:c|c1&_count=3")
+    assert len(codes) == 9 and len({r["id"] for r in codes}) == 9
+    assert fhir.count(f"Observation?subject={world.patient}") == 19
+    patient = fhir.get(f"Patient/{world.patient}").json()
+    assert fhir.get(patient["link"][0]["other"]["reference"]).json()["name"][0]["family"] == world.canary
+    assert fhir.get(f"Observation?patient={world.patient}&_elements=status&_count=1").json()["entry"][0]["resource"].keys() >= {"status", "id"}
+
+
+def test_pages_are_whole_and_bound(world, permitted):
+    """Pages of one hold everything once; a cursor is for its client, its question and its time."""
+    fhir, found, url = world.reader.fhir, [], f"Patient/{world.patient}/$everything?_count=4"
+    cursors = []
+    while url:
+        bundle = fhir.get(url).json()
+        assert len([r for r in resources(bundle) if r["id"] != world.patient]) <= 4
+        found += [(r["resourceType"], r["id"]) for r in resources(bundle)]
+        url = link(bundle, "next")
+        cursors.append(url)
+    assert len(found) == len(set(found)) == 26
+    cursor = cursors[1]
+    other = Reader(world.region, world.b.name)
+    assert other.fhir.get(cursor).status == 400
+    assert fhir.get(cursor.replace("_count=4", "_count=5")).status == 400
+    assert fhir.get(cursor.replace("$everything", "$everything").replace("_cursor=", "_cursor=A")).status == 400
+    assert fhir.get(f"Observation?patient={world.patient}&" + cursor.split("?")[1]).status == 400
+
+
+def test_purpose_and_practitioner_are_required(world, permitted):
+    """Without them a crossing is refused with the rule, and recorded."""
+    for practitioner, purpose in ((None, "TREAT"), ("Practitioner/1", None), (None, None), ("Practitioner/1", "CURIOUS")):
+        fhir = world.reader.on_behalf(practitioner, purpose)
+        for path in (f"Patient/{world.patient}/$everything", f"Patient?identifier={world.mrn}", f"Observation?patient={world.patient}", f"Patient/{world.patient}"):
+            answer = fhir.get(path)
+            assert (answer.status, code(answer)) == (403, "purpose-required"), f"{path}: {answer}"
+    assert code(world.reader.on_behalf(purpose="HRESCH").get(f"Patient/{world.patient}/$everything")) == "consent-required"
+    assert any(e.get("outcomeDesc") == "purpose-required" for e in world.log())
+
+
+def test_scopes_and_realms(world, permitted, h1):
+    """Scopes hold here too; a region token is nothing at a tenant's base, a tenant's or the operator's nothing here."""
+    fhir = world.reader.on_behalf(scope="system/Condition.rs system/Patient.rs")
+    assert code(fhir.get(f"Observation?patient={world.patient}")) == "insufficient-scope"
+    kinds = {r["resourceType"] for r in resources(fhir.get(f"Patient/{world.patient}/$everything").json())}
+    assert kinds == {"Patient", "Condition"}
+    assert code(world.reader.fhir.send("POST", "Consent", consent(world.patient, world.b.name))) == "insufficient-scope"
+    web, token = world.region.web, str(world.reader.fhir.token)
+    for tenant in (world.a, world.b):
+        answer = web.request("GET", f"{tenant.path}/Patient", None, {"Authorization": f"Bearer {token}"})
+        nowhere = web.request("GET", "/t/no-such-tenant/fhir/Patient", None, {"Authorization": f"Bearer {token}"})
+        assert answer.status == nowhere.status == 404
+    own = web.request("GET", f"{BASE}/Patient?identifier={world.mrn}", None, {"Authorization": f"Bearer {world.b.token}"})
+    assert own.status == 404
+    operator = web.request("GET", f"{BASE}/Patient?identifier={world.mrn}", None, {"Authorization": f"Bearer {world.region.operator_token}"})
+    assert (operator.status, code(operator)) == (403, "institution-required")
+    assert web.request("GET", f"{BASE}/Patient").status == 401
+    assert web.request("GET", f"{BASE}/metadata").json()["resourceType"] == "CapabilityStatement"
+    discovery = web.request("GET", f"{BASE}/.well-known/smart-configuration").json()
+    assert discovery["token_endpoint"].endswith("/region/oauth2/token")
+
+
+def test_own_records_need_no_consent_but_are_recorded(world):
+    """The holder reads what lies with itself; the other holder's part is left out without a word."""
+    own = Reader(world.region, world.a.name)
+    bundle = own.fhir.get(f"Patient/{world.patient}/$everything").json()
+    assert [r["resourceType"] for r in resources(bundle)].count("Observation") == 12
+    assert not resources(bundle, "outcome") and world.c.name not in json.dumps(bundle)
+    assert world.log()[0]["outcomeDesc"] == "own-record"
+
+
+LEAKS = [
+    "Observation?patient={p}", "Observation?patient={p}&_summary=count", "Observation?patient={p}&code=urn:c|c1", "Condition?patient={p}",
+    "Patient/{p}", "Patient/{p}/$everything", "Patient/{p}/$everything?_type=Observation", "Patient/{p}/$everything?_summary=count",
+    "Patient/{p}/$everything?_count=0", "{o}", "{o}/_history", "{o}/_history/1", "{r}", "{cursor}",
+]
+
+
+def test_without_consent_no_channel_says_anything(world):
+    """Read, version, history, search, count, conditions, cursors: after a revocation each is what it is for what never was."""
+    fhir, made = world.reader.fhir, world.permit()
+    found = fhir.get(f"Observation?patient={world.patient}&_count=1").json()
+    cursor, shared = link(found, "next"), f"Observation/{resources(found)[0]['id']}"
+    record = fhir.get(f"Patient/{world.patient}").json()["link"][0]["other"]["reference"]
+    tag = fhir.get(shared).headers["ETag"]
+    world.revoke(made)
+    names = {"p": world.patient, "o": shared, "r": record, "cursor": cursor}
+    for path in LEAKS:
+        answer = fhir.get(path.format(**names))
+        assert answer.status in (403, 404), f"{path}: {answer}"
+        assert world.canary not in answer.text and "total" not in answer.json(), answer
+    strip = lambda a: re.sub(r"\(request [^)]*\)", "", a.text)
+    never = f"Observation/{shared.split('/')[1].split('.')[0]}.never-there"
+    unknown = "Observation/00000000.never-there"
+    for suffix in ("", "/_history", "/_history/1"):
+        answers = [fhir.get(p + suffix) for p in (shared, never, unknown)]
+        assert [a.status for a in answers] == [404] * 3 and len({strip(a) for a in answers}) == 1, answers
+    conditional = [fhir.get(p, If_None_Match=tag) for p in (shared, never)]
+    assert [a.status for a in conditional] == [404, 404] and not any("ETag" in a.headers for a in conditional)
+    # A type without a single resource and one with many are refused alike; an unknown patient is not found.
+    assert strip(fhir.get(f"Observation?patient={world.patient}")) == strip(fhir.get(f"Immunization?patient={world.patient}"))
+    assert fhir.get(f"Patient/{uuid.uuid4()}/$everything").status == fhir.get(f"Patient/{uuid.uuid4()}").status == 404
+
+
+def test_nothing_leads_out_of_the_compartment(world, permitted):
+    """Includes, chains, _has, references and browsing are refused; another patient's and shared resources are not found."""
+    fhir, p = world.reader.fhir, world.patient
+    for query in (
+        "_include=Observation:performer", "_revinclude=Provenance:target", "_include:iterate=*", "_has:Provenance:target:agent=x",
+        "patient.name=x", "encounter=Encounter/1", "performer=Practitioner/1", "subject:Patient.name=x", "_id=1", "_sort=date", "_total=accurate",
+        "unknown=1", "_contained=true", "_query=x", "_filter=x", "code:missing2=true", "date=nonsense", "_count=x", "patient=x",
+    ):
+        answer = fhir.get(f"Observation?patient={p}&{query}")
+        assert answer.status == 400, f"{query}: {answer}"
+    for path in ("Observation", "Patient", "Patient?name=x", "Patient?identifier=7", "Patient?identifier=urn:mrn|", "Patient?identifier=|7",
+                 "Patient?identifier=urn:mrn|1,urn:mrn|2", f"Patient/{p}/$everything?start=2020", f"Patient/{p}/$everything?_type=Practitioner"):
+        assert fhir.get(path).status == 400, path
+    for path in (f"Practitioner?patient={p}", "Nonsense?patient=1", f"Patient/{p}/Observation", f"Patient/{p}/_history", "_history", "$export", "",
+                 "Binary/x", f"Group/{uuid.uuid4()}", "Patient/p1", "AuditEvent/audit-1"):
+        assert fhir.get(path).status == 404, path
+    assert fhir.send("DELETE", f"Patient/{p}").status == 405
+    assert fhir.send("POST", "Observation", {"resourceType": "Observation"}).status == 405
+    alias = fhir.get(f"Patient/{p}").json()["link"][0]["other"]["reference"].split("/")[1].split(".")[0]
+    holder = world.a if fhir.get(f"Patient/{alias}.{world.local}").status == 200 else world.c
+    stranger = holder.fhir.create({"resourceType": "Patient", "name": [{"family": "Stranger"}]})
+    theirs = holder.fhir.create({"resourceType": "Condition", "subject": {"reference": f"Patient/{stranger['id']}"}})
+    doctor = holder.fhir.create({"resourceType": "Practitioner", "name": [{"family": "X"}]})
+    for path in (f"Patient/{alias}.{stranger['id']}", f"Condition/{alias}.{theirs['id']}", f"Practitioner/{alias}.{doctor['id']}"):
+        assert fhir.get(path).status == fhir.get(path + "/_history").status == fhir.get(path + "/_history/1").status == 404, path
+
+
+def test_versions_of_another_patient_stay_hidden(world, permitted):
+    """A resource that was corrected to this patient does not show what it said of another."""
+    alias_of = lambda: [l["other"]["reference"].split("/")[1] for l in world.reader.fhir.get(f"Patient/{world.patient}").json()["link"]]
+    alias = next(a.split(".")[0] for a in alias_of() if a.endswith("." + world.local))
+    other = world.a.fhir.create({"resourceType": "Patient"})
+    made = world.a.fhir.create({"resourceType": "Condition", "subject": {"reference": f"Patient/{other['id']}"}, "code": {"text": "wrong one"}})
+    world.a.fhir.put({**made, "subject": {"reference": f"Patient/{world.local}"}})
+    path = f"Condition/{alias}.{made['id']}"
+    assert world.reader.fhir.get(path).status == 200
+    assert [e["resource"]["meta"]["versionId"] for e in world.reader.fhir.get(path + "/_history").json()["entry"]] == ["2"]
+    assert world.reader.fhir.get(path + "/_history/1").status == 404
+    assert world.reader.fhir.get(path + "/_history/2").status == 200
+    world.a.fhir.send("DELETE", f"Condition/{made['id']}")
+    assert world.reader.fhir.get(path).status == world.reader.fhir.get(path + "/_history").status == 404
+
+
+def test_a_consent_for_some_types_leaves_the_others_out(world):
+    """A limited consent opens its types and nothing else."""
+    made = world.permit(types=("Condition",))
+    fhir = world.reader.fhir
+    assert {r["resourceType"] for r in resources(fhir.get(f"Patient/{world.patient}/$everything").json())} <= {"Patient", "Condition"}
+    assert fhir.count(f"Condition?patient={world.patient}") >= 2
+    assert code(fhir.get(f"Observation?patient={world.patient}")) == "consent-required"
+    world.revoke(made)
+
+
+def bad_consents(world: World) -> list[tuple[str, dict, int, str]]:
+    good = lambda **changes: consent(world.patient, world.b.name, **changes)
+    def without(*path: str) -> dict:
+        resource = good()
+        node = resource
+        for name in path[:-1]:
+            node = node[name]
+        del node[path[-1]]
+        return resource
+    def provision(**changes) -> dict:
+        resource = good()
+        resource["provision"].update(changes)
+        return resource
+    return [
+        ("another's patient", good(performer=[{"reference": f"Patient/{uuid.uuid4()}"}]), 422, "Consent.performer[0]"),
+        ("unknown patient", consent(str(uuid.uuid4()), world.b.name), 422, "Consent.patient"),
+        ("a holder's patient", consent(world.local, world.b.name), 422, "Consent.patient"),
+        ("no period", without("provision", "period"), 422, "Consent.provision.period"),
+        ("no end", without("provision", "period", "end"), 422, "Consent.provision.period.end"),
+        ("no start", without("provision", "period", "start"), 422, "Consent.provision.period.start"),
+        ("over already", good(days=-2), 422, "Consent.provision.period"),
+        ("for the recorder itself", consent(world.patient, world.bureau_tenant), 422, "Consent.provision.actor[0].reference"),
+        ("unknown institution", consent(world.patient, "nobody-here"), 422, "Consent.provision.actor"),
+        ("nobody", provision(actor=[]), 422, "Consent.provision.actor"),
+        ("unknown purpose", good(purposes=("CURIOUS",)), 422, "Consent.provision.purpose[0]"),
+        ("a deny", provision(type="deny"), 422, "Consent.provision.type"),
+        ("a nested provision", provision(provision=[{"type": "deny"}]), 422, "Consent.provision.provision"),
+        ("unknown class", good(types=("Practitioner",)), 422, "Consent.provision.class[0]"),
+        ("entered in error", good(status="entered-in-error"), 422, "Consent.status"),
+        ("born inactive", good(status="inactive"), 422, "Consent.status"),
+        ("no scope", without("scope"), 422, "Consent.scope"),
+        ("an unknown element", good(consented=True), 422, "Consent.consented"),
+        ("no Consent", {"resourceType": "Patient"}, 400, "resourceType"),
+    ]
+
+
+def test_bad_consents_are_refused_where_they_are_bad(world):
+    """Each names its element and the rule; none is recorded."""
+    before = world.bureau.fhir.search(f"Consent?patient={world.patient}")
+    for name, resource, status, place in bad_consents(world):
+        answer = world.bureau.fhir.send("POST", "Consent", resource)
+        assert answer.status == status, f"{name}: {answer}"
+        places = [x for issue in outcome(answer)["issue"] for x in issue.get("expression", [])]
+        assert place in places, f"{name}: {answer}"
+    assert world.bureau.fhir.search(f"Consent?patient={world.patient}") == before
+    hospital = Reader(world.region, world.b.name, "system/*.cruds")
+    for method, path, body in (("POST", "Consent", consent(world.patient, world.b.name)), ("GET", f"Consent?patient={world.patient}", None),
+                               ("GET", f"AuditEvent?patient={world.patient}", None), ("GET", f"Consent/{uuid.uuid4()}", None)):
+        answer = hospital.fhir.send(method, path, body)
+        assert (answer.status, code(answer)) == (403, "bureau-required"), answer
+
+
+def test_a_consent_has_versions_and_one_way(world):
+    """draft → active → inactive with If-Match, history kept; an inactive one is closed and a repeated POST is one consent."""
+    fhir, key = world.bureau.fhir, str(uuid.uuid4())
+    draft = consent(world.patient, world.b.name, status="draft")
+    made = fhir.send("POST", "Consent", draft, Idempotency_Key=key)
+    assert made.status == 201 and made.headers["ETag"] == 'W/"1"'
+    again = fhir.send("POST", "Consent", draft, Idempotency_Key=key)
+    assert again.status == 201 and again.body == made.body
+    path = f"Consent/{made.json()['id']}"
+    assert code(world.reader.fhir.get(f"Patient/{world.patient}")) == "consent-required"
+    active = {**made.json(), "status": "active"}
+    assert fhir.send("PUT", path, active, If_Match='W/"7"').status == 412
+    assert fhir.send("PUT", path, active, If_Match='W/"1"').status == 200
+    assert world.reader.fhir.get(f"Patient/{world.patient}").status == 200
+    back = fhir.send("PUT", path, {**active, "status": "draft"})
+    assert (back.status, code(back)) == (422, "illegal-transition") and "active, inactive" in back.text
+    elsewhere = {**active, "patient": {"reference": f"Patient/{uuid.uuid4()}"}}
+    assert (fhir.send("PUT", path, elsewhere).status, fhir.send("DELETE", path).status) == (422, 405)
+    assert fhir.send("PUT", path, {**active, "status": "inactive"}).status == 200
+    assert fhir.send("PUT", path, active).status == 422
+    history = fhir.get(path + "/_history").json()
+    assert [e["resource"]["status"] for e in history["entry"]] == ["inactive", "active", "draft"] and history["total"] == 3
+    assert fhir.get(path + "/_history/2").json()["status"] == "active"
+    assert fhir.get(path).json()["status"] == "inactive"
+    assert made.json()["id"] in [c["id"] for c in fhir.search(f"Consent?patient={world.patient}&status=inactive&_count=2")]
+    assert fhir.send("PUT", f"Consent/{uuid.uuid4()}", active).status in (404, 422)
+
+
+def test_revocation_while_100_readers_read(world):
+    """No read that began after the revocation's answer returns anything: read, search, everything, history, count."""
+    made = world.permit()
+    shared = resources(world.reader.fhir.get(f"Observation?patient={world.patient}&_count=1").json())[0]["id"]
+    paths = [f"Observation/{shared}", f"Observation?patient={world.patient}", f"Patient/{world.patient}/$everything",
+             f"Observation/{shared}/_history", f"Observation?patient={world.patient}&_summary=count"]
+    str(world.reader.fhir.token)
+    revoking, revoked, late, early, stop = threading.Event(), [], [], [0] * 100, time.monotonic() + 30
+
+    def read(number: int) -> None:
+        path = paths[number % len(paths)]
+        while time.monotonic() < stop:
+            begun = time.monotonic()
+            answer = world.reader.fhir.get(path)
+            if answer.status == 429:
+                continue
+            if answer.status == 200:
+                if revoked and begun > revoked[0]:
+                    late.append(f"{path}: {answer}")
+                else:
+                    early[number] += 1
+            elif revoked and begun > revoked[0] + 0.2:
+                return
+            else:
+                assert revoking.is_set() or answer.status == 503, answer
+
+    with ThreadPoolExecutor(100) as pool:
+        futures = [pool.submit(read, number) for number in range(100)]
+        assert until(lambda: all(early) or time.monotonic() > stop - 15, 20)
+        revoking.set()
+        world.revoke(made)
+        revoked.append(time.monotonic())
+        for future in futures:
+            future.result()
+    assert not late, f"{len(late)}: {late[:2]}"
+    assert sum(1 for n in early if n) >= 90
+
+
+def test_a_holder_that_is_away_is_named(world, permitted):
+    """Its part is missing, and the answer says whose; a count is not a wrong number, a read of its resource is 503."""
+    fhir, region = world.reader.fhir, world.region
+    alias = next(l["other"]["reference"] for l in fhir.get(f"Patient/{world.patient}").json()["link"] if l["other"]["reference"].endswith(world.local))
+    database = region.psql("control", "control", f"select database from control.tenant where id = '{world.a.name}'").strip()
+    region.psql("cell-1", "postgres", f"alter database {database} allow_connections false")
+    region.psql("cell-1", "postgres", f"select pg_terminate_backend(pid) from pg_stat_activity where datname = '{database}'")
+    try:
+        bundle = fhir.get(f"Patient/{world.patient}/$everything").json()
+        issue = resources(bundle, "outcome")[0]["issue"][0]
+        assert issue["code"] == "incomplete" and issue["details"]["coding"][0]["code"] == "holder-unavailable"
+        assert world.a.name in issue["diagnostics"] and "total" not in bundle
+        assert [r["resourceType"] for r in resources(bundle)].count("Observation") == 7
+        count = fhir.get(f"Observation?patient={world.patient}&_summary=count").json()
+        assert "total" not in count and resources(count, "outcome")
+        answer = fhir.get(alias)
+        assert (answer.status, code(answer)) == (503, "holder-unavailable"), answer
+    finally:
+        region.psql("cell-1", "postgres", f"alter database {database} allow_connections true")
+    assert until(lambda: fhir.get(alias).status == 200, 10)
+
+
+def test_a_slow_holder_has_a_deadline_of_its_own(world, permitted):
+    """A locked table makes one holder late: the rest is answered within its deadline."""
+    database = world.region.psql("control", "control", f"select database from control.tenant where id = '{world.a.name}'").strip()
+    lock = subprocess.Popen(
+        world.region.psql_command("cell-1", database), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    try:
+        lock.stdin.write("begin; lock table fhir.resource in access exclusive mode; select 'held';\n")
+        lock.stdin.flush()
+        assert "held" in lock.stdout.readline()
+        begun = time.monotonic()
+        bundle = world.reader.fhir.get(f"Observation?patient={world.patient}").json()
+        assert 4 < time.monotonic() - begun < 12
+        assert world.a.name in resources(bundle, "outcome")[0]["issue"][0]["diagnostics"] and len(resources(bundle)) == 7
+    finally:
+        lock.kill()
+        lock.wait()
+
+
+def test_a_disabled_client_and_a_bad_client_are_nothing(world, permitted):
+    """A region client ends within a second; one of the region needs an institution."""
+    reader = Reader(world.region, world.b.name)
+    assert reader.fhir.get(f"Patient/{world.patient}").status == 200
+    world.region.run("client", "disable", reader.client.identity, "--region")
+    assert until(lambda: reader.fhir.get(f"Patient/{world.patient}").status == 401, 1.2)
+    body = {"id": "x", "name": "X", "scope": "system/*.rs", "jwks": {"keys": []}}
+    for changes in ({}, {"institution": "nobody"}, {"institution": "B A D"}, {"institution": world.b.name, "kind": "operator"}):
+        assert world.region.api("POST", "/v1/clients", {**body, **changes}).status == 400
+    listed = world.region.api("GET", "/v1/clients").json()["items"]
+    assert next(c for c in listed if c["id"] == reader.client.identity)["institution"] == world.b.name
+    mine = {"Authorization": f"Bearer {world.b.token}"}
+    assert world.region.web.request("GET", "/v1/clients", None, mine).status in (403, 404)
+
+
+def test_the_log_pages_and_shows_what_was_asked(world):
+    """Every page once, newest first; queries are in it."""
+    world.reader.fhir.get(f"Condition?patient={world.patient}&code=urn:q|asked")
+    events = world.bureau.fhir.search(f"AuditEvent?patient={world.patient}&_count=5")
+    numbers = [int(e["id"].split("-")[1]) for e in events]
+    assert numbers == sorted(numbers, reverse=True) and len(numbers) == len(set(numbers)) > 5
+    queries = [base64.b64decode(x["query"]).decode() for e in events for x in e["entity"] if "query" in x]
+    assert any("urn:q|asked" in q for q in queries)
+    assert all(e["meta"]["profile"][0].startswith("https://profiles.ihe.net/ITI/BALP/") for e in events)
