@@ -81,12 +81,4 @@ extension PlatformAPI {
     package func parts(of operation: String) async throws -> [JSONValue] {
         try await operations([("parent", operation)], limit: 10_000)
     }
-
-    /// Differences between what was asked for and what the hypervisors have; nil when the region does not know of any.
-    package func drift() async throws -> [JSONValue]? {
-        let answer = try await send("GET", "/v1/drift")
-        if answer.status == 404 { return nil }
-        guard answer.status == 200, let body = answer.json else { throw Self.failure(of: answer) }
-        return body[key: "items"]?.elements ?? body.elements
-    }
 }

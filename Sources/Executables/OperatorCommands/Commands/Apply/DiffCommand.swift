@@ -59,7 +59,7 @@ struct DiffCommand: AsyncParsableCommand {
                 "reason": tenant[key: "error"] ?? .null,
             ])
         }
-        return tenants + (try await api.drift() ?? [])
+        return tenants + (try await api.drift())
     }
 
     private func text(_ observed: [JSONValue], _ plan: SpecificationPlan?) -> String {
