@@ -7,6 +7,12 @@ package struct ServerEvents: Sendable {
         /// The last id the stream has given so far; nil when there was none.
         package let id: String?
         package let data: String
+
+        package init(name: String, id: String?, data: String) {
+            self.name = name
+            self.id = id
+            self.data = data
+        }
     }
 
     private var line: [UInt8] = []
