@@ -1,12 +1,12 @@
-package import Glibc
+import Glibc
 
 /// A user of the operating system.
 package struct SystemUser: Sendable, Equatable {
     package let name: String
-    package let uid: uid_t
-    package let gid: gid_t
+    package let uid: UInt32
+    package let gid: UInt32
 
-    package init(name: String, uid: uid_t, gid: gid_t) {
+    package init(name: String, uid: UInt32, gid: UInt32) {
         self.name = name
         self.uid = uid
         self.gid = gid
