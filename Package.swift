@@ -269,7 +269,8 @@ let package = Package(
             name: "Gateway",
             dependencies: [
                 "ApplicationRegistry", "ClinicalData", "CloudHTTP", "CloudIdentity", "CloudModel", "CloudTelemetry",
-                "Coordination", "ModuleKit", "PostgresDriver", "ResourcePools", "StrictJSON", "TenantManifest",
+                "Coordination", "EventBus", "ModuleKit", "PostgresDriver", "ResourcePools", "StrictJSON",
+                "TenantManifest",
                 "TenantRegistry",
                 .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "HummingbirdCore", package: "hummingbird"),
@@ -474,7 +475,8 @@ let package = Package(
         .testTarget(
             name: "GatewayTests",
             dependencies: [
-                "ApplicationRegistry", "CloudHTTP", "CloudIdentity", "CloudModel", "CloudTelemetry", "Gateway",
+                "ApplicationRegistry", "CloudHTTP", "CloudIdentity", "CloudModel", "CloudTelemetry", "EventBus",
+                "Gateway",
                 "HealthRecordExchange", "ModuleKit", "PostgresDriver", "RecordSharing", "RegionalRecord",
                 "ResourcePools", "SchemaMigration", "StrictJSON",
                 "TenantRegistry",

@@ -2,10 +2,11 @@
 """The bars of the platform, one line a figure: `name value unit bar pass|fail`.
 
 Ratios are taken in one run, the two sides in turn, because machines are noisy; audit is on, as always.
-Usage: bench.py [NAME…] with NAME of: start memory tenant ingest search read put regional
+Usage: bench.py [NAME…] with NAME of: start memory tenant ingest search read put regional locator
 """
 
 import concurrent.futures
+import http.client
 import json
 import os
 import pathlib
@@ -168,6 +169,47 @@ def everything(region: Region):
     regional.run(region, figure, note, ROUNDS)
 
 
+def locator(region: Region):
+    """How long after its write the region knows of a record, at 200 writes a second."""
+    rate, seconds, threads = 200, max(5, 2 * SECONDS), 8
+    token = region.token("h1")
+
+    def write(worker: int) -> int:
+        connection = http.client.HTTPConnection("127.0.0.1", region.port, timeout=30)
+        headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/fhir+json"}
+        began = time.monotonic()
+        count = rate * seconds // threads
+        for number in range(count):
+            time.sleep(max(0.0, began + number * threads / rate - time.monotonic()))
+            name = f"lag-{worker}-{number}"
+            body = json.dumps(patients.patient(name, "Lag") | {"identifier": [
+                {"use": "official", "system": "urn:bench:lag", "value": name}]})
+            connection.request("PUT", f"/t/h1/fhir/Patient/{name}", body, headers)
+            answer = connection.getresponse()
+            answer.read()
+            if answer.status not in (200, 201):
+                raise SystemExit(f"a write was answered with {answer.status}")
+        return count
+
+    began = time.monotonic()
+    with concurrent.futures.ThreadPoolExecutor(threads) as pool:
+        written = sum(pool.map(write, range(threads)))
+    reached = written / (time.monotonic() - began)
+    rows = "from region.holding where tenant = 'h1' and patient_id like 'lag-%' and type = 'Patient'"
+    deadline = time.monotonic() + 30
+    while int(region.psql("region", f"select count(*) {rows}", cluster="control")) < written:
+        if time.monotonic() > deadline:
+            raise SystemExit("the locator did not catch up within 30 s")
+        time.sleep(0.2)
+    median, p99, last = map(float, region.psql(
+        "region", "select array_to_string(percentile_cont(array[0.5, 0.99, 1]) within group (order by extract(epoch "
+        f"from noted_at - last_change) * 1000), ' ') {rows}", cluster="control").split())
+    note("locator.rate", reached, "writes/s")
+    note("locator.median", median, "ms")
+    note("locator.max", last, "ms")
+    figure("locator.p99", p99, "ms", 500, False)
+
+
 def tenant(region: Region):
     times = []
     for number in range(3):
@@ -194,6 +236,9 @@ def memory(region: Region):
 
 ALL = {"start": start, "memory": memory, "tenant": tenant, "ingest": ingest, "search": search, "read": read, "put": put,
        "regional": everything}
+
+
+       "locator": locator}
 NEEDS_DATA = {"search", "read", "put"}
 
 

@@ -87,9 +87,9 @@ class Region:
         with urllib.request.urlopen(request, timeout=300) as answer:
             return json.loads(answer.read() or b"null")
 
-    def psql(self, database: str, sql: str) -> str:
+    def psql(self, database: str, sql: str, cluster: str = "cell-1") -> str:
         return subprocess.run(
-            [*self.as_postgres(), PG / "psql", "-XAtq", "-h", self.state / "run" / "cell-1", "-U", "postgres",
+            [*self.as_postgres(), PG / "psql", "-XAtq", "-h", self.state / "run" / cluster, "-U", "postgres",
              "-d", database, "-c", sql], check=True, capture_output=True, text=True).stdout.strip()
 
     def as_postgres(self) -> list[str]:

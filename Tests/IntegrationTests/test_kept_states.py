@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import pytest
 
-from blackbox.region import Region
+from blackbox.region import Region, until
 
 KEPT = sorted((Path(__file__).resolve().parents[1] / "Fixtures").glob("state-*.tar.xz"))
 
@@ -34,6 +34,9 @@ def test_a_state_of_an_earlier_commit_opens_and_migrates(archive: Path):
         changed = person.json() | {"gender": "female"}
         assert kept.fhir.send("PUT", "Patient/kept", json.dumps(changed).encode()).status == 200
         region.create_tenant("new")
+        # What was written before there was an index is in it.
+        counted = "select sum(count) from region.holding where tenant = 'kept' and patient_id = 'kept'"
+        assert until(lambda: region.psql("control", "region", counted) != [[""]], 10)
     finally:
         region.stop()
         region.remove()

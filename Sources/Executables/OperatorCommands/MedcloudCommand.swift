@@ -14,7 +14,8 @@ package struct MedcloudCommand: AsyncParsableCommand {
         version: Release.version,
         subcommands: [
             UpCommand.self, DownCommand.self, StatusCommand.self, LogsCommand.self, DoctorCommand.self,
-            TenantCommand.self, ClientCommand.self, OperationCommand.self, TokenCommand.self, LoadCommand.self,
+            TenantCommand.self, ClientCommand.self, OperationCommand.self, FeedCommand.self, TokenCommand.self,
+            LoadCommand.self,
             BackupCommand.self,
             ApplyCommand.self, PlanCommand.self, DiffCommand.self,
             InstanceCommand.self, NetworkCommand.self, QuotaCommand.self, UsageCommand.self, DriftCommand.self,

@@ -154,6 +154,9 @@ struct Medcloudd {
                     administration: pools, ledger: IdempotencyLedger(control: control), limits: limits,
                     now: microsecondsSince1970
                 ).routes
+                + FeedRoutes(
+                    feeds: OutboxFeeds(region: region), ledger: IdempotencyLedger(control: control)
+                ).routes
                 + HealthRoutes(checks: checks, registry: registry).routes
                 + DescriptionRoutes(try OpenAPIDescription(baseURL: endpoints.baseURL)).routes,
             modules: modules, regionModule: regionModule, tokens: verifier, tenants: databases,

@@ -3,6 +3,7 @@ import CloudHTTP
 import CloudIdentity
 import CloudModel
 import CloudTelemetry
+import EventBus
 import Foundation
 import HTTPTypes
 import HealthRecordExchange
@@ -70,6 +71,15 @@ private let package = URL(filePath: #filePath).deletingLastPathComponent().delet
                 administration: administration, ledger: IdempotencyLedger(control: control), limits: limits
             ).routes
             + computeRoutes(ledger: IdempotencyLedger(control: control), limits: limits, logger: logger)
+            + FeedRoutes(
+                feeds: OutboxFeeds(
+                    region: RegionDatabase(
+                        pool: PostgresPool(
+                            configuration: PostgresConfiguration(
+                                host: "/nowhere", database: "r", user: "r", password: nil),
+                            eventLoopGroup: NIOSingletons.posixEventLoopGroup, logger: logger))),
+                ledger: IdempotencyLedger(control: control)
+            ).routes
             + HealthRoutes(checks: [], registry: MetricsRegistry()).routes
             + DescriptionRoutes(try description()).routes
         let sharing = RecordSharing(

@@ -162,6 +162,20 @@ class Region:
         """A tenant whose clients' keys lie in the state directory."""
         return Tenant(self, name)
 
+    def psql(self, cluster: str, database: str, sql: str) -> list[list[str]]:
+        """The rows of a statement that the superuser runs in the cluster `control` or `cell-1`."""
+        command = ["psql", "-XAtq", "-F", "\t", "-v", "ON_ERROR_STOP=1", "-h", self.state / "run" / cluster,
+                   "-U", "postgres", "-d", database, "-c", sql]
+        if os.geteuid() == 0:
+            command = ["setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups", *command]
+        result = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd="/")
+        assert result.returncode == 0, result.stderr
+        return [line.split("\t") for line in result.stdout.splitlines()]
+
+    def workers(self) -> list[int]:
+        """The process ids of the gateway workers."""
+        return [pid for pid, command in self.processes().items() if command.split(" ")[0].endswith("/medcloudd")]
+
     def processes(self) -> dict[int, str]:
         """The command lines of the supervisor's children and theirs, by process id."""
         if self.process is None:

@@ -189,6 +189,17 @@ package struct PlatformAPI: Sendable {
         return state.clientFile(tenant: tenant, client: client)
     }
 
+    // MARK: Feeds
+
+    package func feeds() async throws -> [JSONValue] {
+        try await list("/v1/feeds")
+    }
+
+    /// - Parameter wish: `retry` or `rebuild`.
+    package func askFeeds(of tenant: String, for wish: String) async throws {
+        _ = try Self.body(of: try await send("POST", "/v1/feeds/\(FormText.escape(tenant))/\(wish)"))
+    }
+
     // MARK: Calls
 
     /// Every item of a paged list: `{"items": […], "next": "…"}`.
