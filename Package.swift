@@ -232,6 +232,7 @@ let package = Package(
             resources: [
                 .embedInCode("Migrations/V0001__create_patient_index.sql"),
                 .embedInCode("Migrations/V0002__consent_and_decisions.sql"),
+                .embedInCode("Migrations/V0004__feed_in_sets.sql"),
             ]),
 
         // MARK: SaaS — one module each

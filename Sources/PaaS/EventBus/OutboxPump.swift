@@ -198,6 +198,7 @@ package final class OutboxPump: Service {
     }
 
     private func renewLeases() async {
+        var isWell = true
         while !Task.isCancelled {
             let asked = ContinuousClock.now
             let runs = state.withLock { $0.runs }
@@ -214,8 +215,11 @@ package final class OutboxPump: Service {
                     }
                 }
                 for (tenant, run) in runs where !lost.contains(tenant) { run.renewed(until: asked + settings.lease) }
+                isWell = true
             } catch {
-                if !Task.isCancelled {
+                // Said once: at the start of a region its databases are not there yet.
+                if isWell, !Task.isCancelled {
+                    isWell = false
                     logger.warning(
                         "outbox leases cannot be renewed", metadata: ["error": "\(DeliveryFailure(error))"])
                 }
