@@ -162,7 +162,7 @@ final class FeedRun: Sendable {
             case .nothing:
                 if let due = progress.nextDue {
                     idleSince = .now
-                    await signal.wait(atMost: min(due, settings.idle))
+                    await signal.wait(atMost: max(settings.pace, min(due, settings.idle)))
                 } else {
                     let left = settings.idle - (ContinuousClock.now - idleSince)
                     guard left > .zero else { return .idle }
