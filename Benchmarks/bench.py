@@ -235,10 +235,7 @@ def memory(region: Region):
 
 
 ALL = {"start": start, "memory": memory, "tenant": tenant, "ingest": ingest, "search": search, "read": read, "put": put,
-       "regional": everything}
-
-
-       "locator": locator}
+       "regional": everything, "locator": locator}
 NEEDS_DATA = {"search", "read", "put"}
 
 
