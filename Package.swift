@@ -10,6 +10,7 @@ let package = Package(
         .executable(name: "medcloud", targets: ["medcloud"]),
         .executable(name: "medcloudd", targets: ["medcloudd"]),
         .executable(name: "medcloud-controller", targets: ["medcloud-controller"]),
+        .executable(name: "medcloud-hypervisor", targets: ["medcloud-hypervisor"]),
     ],
     dependencies: [
         // Exact versions: what a user resolves is what CI tested (docs/decisions/0001).
@@ -121,6 +122,14 @@ let package = Package(
                 .product(name: "Logging", package: "swift-log"),
             ],
             path: "Sources/IaaS/LibvirtVirtualization"),
+        /// libvirtd with its guests in namespaces of their own, for one region on one machine.
+        .target(
+            name: "PrivateHypervisor",
+            dependencies: [
+                "CLinux", "CloudModel", "LibvirtVirtualization", "Virtualization",
+                .product(name: "Logging", package: "swift-log"),
+            ],
+            path: "Sources/IaaS/PrivateHypervisor"),
         /// Instances, networks and quotas of tenants: the ledger in the control database and the work on a hypervisor.
         .target(
             name: "ResourcePools",
@@ -295,7 +304,7 @@ let package = Package(
         .target(
             name: "OperatorCommands",
             dependencies: [
-                "CLinux", "CloudHTTP", "CloudIdentity", "CloudModel", "StrictJSON", "TenantManifest",
+                "CLinux", "CloudHTTP", "CloudIdentity", "CloudModel", "StrictJSON", "TenantManifest", "Virtualization",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
                 .product(name: "Crypto", package: "swift-crypto"),
@@ -348,6 +357,14 @@ let package = Package(
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"),
             ],
             path: "Sources/Executables/medcloud-controller"),
+
+        /// The private hypervisor of `medcloud up`.
+        .executableTarget(
+            name: "medcloud-hypervisor",
+            dependencies: [
+                "CloudTelemetry", "PrivateHypervisor", .product(name: "Logging", package: "swift-log"),
+            ],
+            path: "Sources/Executables/medcloud-hypervisor"),
 
         // MARK: Tests — mirror Sources
 
@@ -495,14 +512,17 @@ let package = Package(
         .testTarget(
             name: "LibvirtVirtualizationTests",
             dependencies: [
-                "LibvirtVirtualization", "Virtualization",
+                "CloudModel", "LibvirtVirtualization", "Virtualization",
                 .product(name: "Logging", package: "swift-log"),
             ],
             path: "Tests/IaaS/LibvirtVirtualizationTests"),
         .testTarget(
+            name: "PrivateHypervisorTests", dependencies: ["PrivateHypervisor"],
+            path: "Tests/IaaS/PrivateHypervisorTests"),
+        .testTarget(
             name: "CLITests",
             dependencies: [
-                "CloudModel", "OperatorCommands", "TenantManifest",
+                "CloudModel", "OperatorCommands", "TenantManifest", "Virtualization",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Crypto", package: "swift-crypto"),
             ],
@@ -524,7 +544,7 @@ for target in package.targets where target.type != .system && target.name != "CL
         .enableUpcomingFeature("InternalImportsByDefault"),
     ]
     // Where C pointers live, each unsafe use is marked.
-    if target.name == "PostgresDriver" || target.name == "LibvirtVirtualization" {
+    if ["PostgresDriver", "LibvirtVirtualization", "PrivateHypervisor"].contains(target.name) {
         target.swiftSettings?.append(.strictMemorySafety())
     }
 }

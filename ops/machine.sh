@@ -65,7 +65,12 @@ need_platform() {
 need_compute() {
     [ "$(id -u)" -eq 0 ] || return 0
     need_packages libvirt-daemon libvirt-daemon-driver-qemu qemu-system-x86 qemu-utils busybox-static dnsmasq-base \
-        iptables nftables iproute2 cpio e2fsprogs
+        iptables nftables e2fsprogs
+    # The user that libvirt runs guests as, which another of its packages would make.
+    if ! id libvirt-qemu >/dev/null 2>&1; then
+        say "making the system user libvirt-qemu"
+        useradd --system --no-create-home --home-dir /var/lib/libvirt --shell /usr/sbin/nologin libvirt-qemu
+    fi
 }
 
 # need_venv NAME PIP-ARGUMENT… [--then PIP-ARGUMENT…]: a Python virtual environment .venv/NAME with those packages,

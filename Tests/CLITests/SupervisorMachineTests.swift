@@ -156,4 +156,52 @@ struct SupervisorMachineTests {
         #expect(actions.last == .finish)
         #expect(machine.phase == .stopped)
     }
+
+    /// With a hypervisor beside the clusters.
+    private func withCompute() -> Machine {
+        Machine(children: [
+            ("control", .cluster), ("hypervisor", .hypervisor), ("controller", .controller), ("gateway-1", .worker),
+        ])
+    }
+
+    @Test func `nobody waits for the hypervisor`() {
+        var machine = withCompute()
+        #expect(machine.handle(.begin, at: 0) == [.spawn("control"), .spawn("hypervisor")])
+        #expect(
+            machine.handle(.clusterReady("control"), at: 100) == [
+                .announce(.startingServices), .spawn("controller"), .spawn("gateway-1"),
+            ])
+    }
+
+    @Test func `a hypervisor that keeps dying never stops the region`() {
+        var machine = withCompute()
+        _ = machine.handle(.begin, at: 0)
+        var now: Int64 = 0
+        for _ in 0..<50 {
+            now += 10
+            for action in machine.handle(.exited("hypervisor"), at: now) + machine.handle(.tick, at: now + 5_000) {
+                #expect(action == .spawn("hypervisor"))
+            }
+            now += 5_000
+        }
+        #expect(machine.failed == nil)
+        #expect(machine.phase == .startingClusters)
+        _ = machine.handle(.clusterReady("control"), at: now)
+        #expect(machine.handle(.servicesReady, at: now) == [.announce(.serving)])
+    }
+
+    @Test func `guests stop after the controller, and the region waits for them`() {
+        var machine = withCompute()
+        _ = machine.handle(.begin, at: 0)
+        _ = machine.handle(.clusterReady("control"), at: 100)
+        _ = machine.handle(.servicesReady, at: 200)
+        _ = machine.handle(.stopRequested, at: 1_000)
+        _ = machine.handle(.exited("gateway-1"), at: 1_100)
+        #expect(
+            machine.handle(.exited("controller"), at: 1_200) == [
+                .announce(.stoppingClusters), .signal("hypervisor", .stop), .signal("control", .stop),
+            ])
+        #expect(machine.handle(.exited("control"), at: 1_300).isEmpty)
+        #expect(machine.handle(.exited("hypervisor"), at: 9_000) == [.announce(.stopped), .finish])
+    }
 }

@@ -15,8 +15,7 @@ package struct MedcloudCommand: AsyncParsableCommand {
         subcommands: [
             UpCommand.self, DownCommand.self, StatusCommand.self, LogsCommand.self, DoctorCommand.self,
             TenantCommand.self, ClientCommand.self, OperationCommand.self, FeedCommand.self, TokenCommand.self,
-            LoadCommand.self,
-            BackupCommand.self,
+            LoadCommand.self, BackupCommand.self, ImageCommand.self,
             ApplyCommand.self, PlanCommand.self, DiffCommand.self,
             InstanceCommand.self, NetworkCommand.self, QuotaCommand.self, UsageCommand.self, DriftCommand.self,
             DocsCommand.self, ExplainCommand.self, VersionCommand.self,

@@ -19,6 +19,6 @@ extension RegionState {
         "\(clientsDirectory)/\(tenant)/\(client).json"
     }
 
-    /// The longest directory whose Postgres sockets still fit into a socket address (sockaddr_un holds 107 bytes).
-    package static let longestDirectory = 107 - "/run/control/.s.PGSQL.5432".utf8.count
+    /// The longest directory whose sockets still fit into a socket address (sockaddr_un holds 107 bytes).
+    package static let longestDirectory = 107 - "/run/hypervisor/libvirt-sock".utf8.count
 }

@@ -57,8 +57,8 @@ package struct StateDirectory: Sendable {
             return .region
         }
         guard let names = Self.names(in: state.directory) else { return .empty }
-        // The lock and the log of a detached start come before the format; samples or backups may have been put there.
-        let harmless: Set<String> = ["lock", "logs", "samples", "backups", "lost+found"]
+        // The lock and the log of a detached start come before the format; samples, images or backups may have been put there.
+        let harmless: Set<String> = ["lock", "logs", "samples", "images", "backups", "lost+found"]
         guard names.allSatisfy(harmless.contains) else {
             throw CommandFailure(
                 .refused, "\(state.directory) is not empty and not a medcloud state directory: choose another --state.")
@@ -86,7 +86,7 @@ package struct StateDirectory: Sendable {
             throw CommandFailure(
                 .usage,
                 "The state directory's path is longer than \(RegionState.longestDirectory) bytes, too long for "
-                    + "Postgres's sockets: choose a shorter --state.")
+                    + "its sockets: choose a shorter --state.")
         }
         guard !state.directory.contains(where: { "'\\\n\"".contains($0) }) else {
             throw CommandFailure(.usage, "The state directory's path may not contain quotes or backslashes.")
@@ -113,7 +113,8 @@ package struct StateDirectory: Sendable {
     }
 
     /// Makes every directory with its owner and mode; repeats harmlessly.
-    package func prepare() throws {
+    /// - Parameter compute: whether the region has a private hypervisor.
+    package func prepare(compute: Bool = false) throws {
         try make(state.runDirectory, mode: 0o755)
         for cluster in RegionState.clusters {
             // Only Postgres and the workers may reach the sockets.
@@ -127,6 +128,15 @@ package struct StateDirectory: Sendable {
         try make(state.logsDirectory, mode: 0o750)
         try make(state.clientsDirectory, mode: 0o700)
         try make(state.backupsDirectory, mode: 0o711)
+        if compute { try prepareCompute() }
+    }
+
+    private func prepareCompute() throws {
+        try make(state.imagesDirectory, mode: 0o755)
+        try make(state.instancesDirectory, mode: 0o711)
+        try make(state.hypervisorDirectory, mode: 0o711)
+        // Who may use libvirt's socket is root inside the private host: the controller only.
+        try make(state.hypervisorSockets, mode: 0o750, owner: .current, group: users.database?.gid)
     }
 
     /// Makes the directory itself (and its parents), so that it can be locked.

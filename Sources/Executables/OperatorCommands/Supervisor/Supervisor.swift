@@ -37,6 +37,8 @@ package final class Supervisor: Sendable {
     package struct Plan: Sendable {
         package var state: RegionState
         package var bootstrap: ClusterBootstrap
+        /// Nil without compute.
+        package var hypervisor: ProcessSpecification?
         package var controller: ProcessSpecification
         package var workers: [ProcessSpecification]
         package var file: RegionFile
@@ -53,7 +55,9 @@ package final class Supervisor: Sendable {
         self.plan = plan
         var specifications: [String: ProcessSpecification] = [:]
         for cluster in RegionState.clusters { specifications[cluster] = plan.bootstrap.server(cluster: cluster) }
-        for process in [plan.controller] + plan.workers { specifications[process.name] = process }
+        for process in [plan.hypervisor, plan.controller].compactMap(\.self) + plan.workers {
+            specifications[process.name] = process
+        }
         self.specifications = specifications
         (notices, notify) = AsyncStream.makeStream()
     }
@@ -73,8 +77,9 @@ package final class Supervisor: Sendable {
 
     private func run() {
         let roles: [(name: String, role: SupervisorMachine.Role)] =
-            RegionState.clusters.map { ($0, .cluster) } + [(plan.controller.name, .controller)]
-            + plan.workers.map { ($0.name, .worker) }
+            RegionState.clusters.map { ($0, .cluster) }
+            + [plan.hypervisor].compactMap { $0.map { ($0.name, .hypervisor) } }
+            + [(plan.controller.name, .controller)] + plan.workers.map { ($0.name, .worker) }
         var running = Running(machine: SupervisorMachine(children: roles), file: plan.file)
         apply(.begin, to: &running)
         var nextRotation = now + 60_000

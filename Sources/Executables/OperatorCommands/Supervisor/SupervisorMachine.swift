@@ -1,10 +1,12 @@
 /// Decides what the supervisor does: an event goes in, actions come out, nothing is done inside.
 ///
 /// Time is milliseconds of any monotonic clock. Start: clusters, then controller and workers together. Stop: workers
-/// drain, then the controller, then the clusters. In between, what dies is started again.
+/// drain, then the controller, then the clusters and the guests. In between, what dies is started again.
 package struct SupervisorMachine: Sendable {
     package enum Role: Sendable, Equatable {
         case cluster, controller, worker
+        /// Started with the clusters, waited for by nobody: databases serve without it, however often it dies.
+        case hypervisor
     }
 
     package enum Phase: Sendable, Equatable {
@@ -77,6 +79,8 @@ package struct SupervisorMachine: Sendable {
     package static let workerDrain: Int64 = 15_000
     package static let controllerGrace: Int64 = 10_000
     package static let clusterGrace: Int64 = 60_000
+    /// Guests are asked to power off, and have their plugs pulled, well within it.
+    package static let hypervisorGrace: Int64 = 45_000
 
     package private(set) var phase: Phase = .startingClusters
     package private(set) var children: [Child]
@@ -92,7 +96,7 @@ package struct SupervisorMachine: Sendable {
     package mutating func handle(_ event: Event, at now: Int64) -> [Action] {
         switch event {
         case .begin:
-            return indices(.cluster).map { spawn($0, at: now) }
+            return (indices(.cluster) + indices(.hypervisor)).map { spawn($0, at: now) }
         case .clusterReady(let name):
             return clusterReady(name, at: now)
         case .servicesReady:
@@ -161,7 +165,7 @@ package struct SupervisorMachine: Sendable {
         }
         children[index].quickDeaths = lived < Self.quickDeath ? children[index].quickDeaths + 1 : 0
         let tries = children[index].role == .cluster ? Self.triesOfClusters : Self.triesOfServices
-        if !hasServed, children[index].quickDeaths >= tries {
+        if !hasServed, children[index].role != .hypervisor, children[index].quickDeaths >= tries {
             failed = name
             children[index].state = .idle
             return [.giveUp(name)] + stopRequested(at: now)
@@ -222,9 +226,10 @@ package struct SupervisorMachine: Sendable {
         }
         if phase == .stoppingController, noneAlive(.controller) {
             phase = .stoppingClusters
-            actions += [.announce(phase)] + stop(.cluster, grace: Self.clusterGrace, at: now)
+            actions += [.announce(phase)] + stop(.hypervisor, grace: Self.hypervisorGrace, at: now)
+            actions += stop(.cluster, grace: Self.clusterGrace, at: now)
         }
-        if phase == .stoppingClusters, noneAlive(.cluster) {
+        if phase == .stoppingClusters, noneAlive(.cluster), noneAlive(.hypervisor) {
             phase = .stopped
             actions += [.announce(phase), .finish]
         }

@@ -17,7 +17,10 @@ enum EventLoop {
         guard virEventRegisterDefaultImpl() == 0 else { return false }
         Thread.detachNewThread {
             unsafe cl_name_thread("libvirt-events")
-            while virEventRunDefaultImpl() == 0 {}
+            while true {
+                // One connection that ends badly is no reason to leave the others alone.
+                if virEventRunDefaultImpl() != 0 { usleep(10_000) }
+            }
         }
         return true
     }()

@@ -3,6 +3,7 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
+#include "CLinuxNamespaces.h"
 #include "CLinuxSpawn.h"
 
 // Names the calling thread; at most 15 characters count. prctl is variadic, which Swift cannot call.

@@ -14,6 +14,7 @@ package struct Examination: Sendable {
 
     package func run() async -> [Finding] {
         var findings = [setpriv(), postgres(), users(), executables(), place(), disk(), openFiles(), memory()]
+        findings += compute()
         findings += secrets()
         findings.append(await answers())
         return findings
@@ -45,6 +46,17 @@ package struct Examination: Sendable {
 
     private func executables() -> Finding {
         check("executables") { try ExecutableLocation.find(environment: Environment.current).directory }
+    }
+
+    /// Instances are an option: without them a region does all the rest.
+    private func compute() -> [Finding] {
+        do {
+            let executables = try ExecutableLocation.find(environment: Environment.current)
+            let missing = try ComputeInstallation(executables: executables).missing()
+            return missing.isEmpty ? [Finding("compute", .good, "instances can run here")] : missing
+        } catch {
+            return [Finding("compute", .warning, "unknown", advice: "\(error)")]
+        }
     }
 
     private func place() -> Finding {

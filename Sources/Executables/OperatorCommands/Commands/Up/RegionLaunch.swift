@@ -12,6 +12,7 @@ struct RegionLaunch: Sendable {
         var workers: Int
         /// Manifests that an empty state begins with; nil = it stays empty.
         var tenants: String?
+        var compute: ComputeChoice
         /// Certificate chain and key, PEM files; nil = plain HTTP.
         var tls: (certificate: String, key: String)?
     }
@@ -44,7 +45,8 @@ struct RegionLaunch: Sendable {
             if let tenants = options.tenants { try FirstTenants.request(tenants, in: state) }
             try directory.writeFormat()
         }
-        try directory.prepare()
+        let compute = try compute(executables: executables, users: users)
+        try directory.prepare(compute: compute == .private)
         let baseURL = options.baseURL ?? "\(scheme)://\(socket.authority)"
         try RegionSecrets.ensure(state, users: users)
         try RegionSecrets.ensureOperator(state, users: users, baseURL: baseURL)
@@ -56,7 +58,8 @@ struct RegionLaunch: Sendable {
         try bootstrap.writeConfiguration()
 
         let plan = try plan(
-            users: users, bootstrap: bootstrap, executables: executables, socket: socket, baseURL: baseURL)
+            users: users, bootstrap: bootstrap, executables: executables, compute: compute, socket: socket,
+            baseURL: baseURL)
         let supervisor = Supervisor(plan: plan)
         let signals = StopSignals { supervisor.requestStop() }
         progress.step("starting Postgres")
@@ -71,9 +74,18 @@ struct RegionLaunch: Sendable {
 
     private var scheme: String { options.tls == nil ? "http" : "https" }
 
+    /// What compute there will be: what was asked for, or none where this machine cannot.
+    private func compute(executables: ExecutableLocation, users: RegionUsers) throws -> ComputeChoice {
+        guard options.compute == .private else { return options.compute }
+        let missing = try ComputeInstallation(executables: executables).missing()
+        guard let first = missing.first else { return .private }
+        progress.step("no compute: \(first.found); \(first.advice) (`medcloud doctor` lists what instances need)")
+        return .none
+    }
+
     private func plan(
-        users: RegionUsers, bootstrap: ClusterBootstrap, executables: ExecutableLocation, socket: ListeningSocket,
-        baseURL: String
+        users: RegionUsers, bootstrap: ClusterBootstrap, executables: ExecutableLocation, compute: ComputeChoice,
+        socket: ListeningSocket, baseURL: String
     ) throws -> Supervisor.Plan {
         let state = options.state
         let limit = FileLimit.raise()
@@ -82,12 +94,23 @@ struct RegionLaunch: Sendable {
                 "         note: only \(limit) open files are allowed, \(FileLimit.wanted) would be better: the gateway "
                     + "caps its connections accordingly (raise it with `ulimit -n`).")
         }
-        for name in RegionState.clusters + ["controller"] { LogTail.rotate(state.logFile(process: name)) }
+        for name in RegionState.clusters + ["controller", "hypervisor"] { LogTail.rotate(state.logFile(process: name)) }
         let environment = Environment.service()
         var controller = ProcessSpecification(
             name: "controller",
             executable: try executables.path(of: "medcloud-controller", for: users.database, state: state),
             arguments: ["--state", state.directory], environment: environment)
+        var hypervisor: ProcessSpecification?
+        switch compute {
+        case .none: break
+        case .private:
+            hypervisor = ComputeInstallation(executables: executables).hypervisor(
+                state: state, socketGroup: users.database?.gid ?? getegid(), environment: environment)
+            controller.arguments += [
+                "--hypervisor", state.hypervisorURI, "--hypervisor-agent", state.hypervisorAgent,
+            ]
+        case .configured(let uri): controller.arguments += ["--hypervisor", uri]
+        }
         controller.user = users.database
         controller.logFile = state.logFile(process: "controller")
         let gateway = try executables.path(of: "medcloudd", for: users.gateway, state: state)
@@ -111,12 +134,14 @@ struct RegionLaunch: Sendable {
             phase: .starting, supervisor: getpid(), version: Release.version, host: socket.host,
             port: socket.port, baseURL: baseURL, startedAt: Int64(time(nil)), readyAfter: nil, processes: [])
         return Supervisor.Plan(
-            state: state, bootstrap: bootstrap, controller: controller, workers: workers, file: file)
+            state: state, bootstrap: bootstrap, hypervisor: hypervisor, controller: controller, workers: workers,
+            file: file)
     }
 
     /// Shows what the supervisor does until it has stopped everything.
     private func follow(_ supervisor: Supervisor, baseURL: String) async throws {
         var failure: CommandFailure?
+        var hypervisorDeaths = 0
         try await RegionConnection.with { connection in
             await withTaskGroup(of: Void.self) { group in
                 for await notice in supervisor.notices {
@@ -131,9 +156,16 @@ struct RegionLaunch: Sendable {
                         progress.step("stopping the gateway workers")
                         group.cancelAll()
                     case .phase(.stoppingController): progress.step("stopping the controller")
-                    case .phase(.stoppingClusters): progress.step("stopping Postgres")
+                    case .phase(.stoppingClusters): progress.step("stopping Postgres and the guests")
                     case .phase(.stopped): progress.step("stopped")
                     case .phase(.startingClusters): continue
+                    case .died("hypervisor", let reason):
+                        hypervisorDeaths += 1
+                        // Databases serve without it, so it may die forever; `medcloud status` goes on counting.
+                        guard hypervisorDeaths <= 5 else { continue }
+                        progress.step(
+                            "hypervisor ended (\(reason)); starting it again"
+                                + (hypervisorDeaths == 5 ? ", and so on: see `medcloud logs hypervisor`" : ""))
                     case .died(let name, let reason):
                         progress.step("\(name) ended (\(reason)); starting it again")
                     case .gaveUp(let name):

@@ -8,8 +8,8 @@ struct UpCommand: AsyncParsableCommand {
         commandName: "up",
         abstract: "Start a region on this machine.",
         discussion: """
-            Starts two private Postgres clusters, the controller and the gateway workers as children of this process, \
-            restarts whatever dies, and stops everything in order on Ctrl-C. All data lies in the state directory; the \
+            Starts two private Postgres clusters, a private libvirtd, the controller and the gateway workers as children \
+            of this process, restarts whatever dies, and stops everything in order on Ctrl-C. All data lies in the state directory; the \
             next `medcloud up` goes on with it. An empty state begins with the tenants of a folder of manifests, unless --empty.
             """)
 
@@ -39,6 +39,14 @@ struct UpCommand: AsyncParsableCommand {
     @Flag(help: "Leave an empty state empty: no tenants.")
     var empty = false
 
+    @Flag(name: .customLong("no-compute"), help: "Do without instances: no hypervisor is started.")
+    var noCompute = false
+
+    @Option(
+        help:
+            "A libvirt URI, such as qemu:///system or qemu+tls://HOST/system, to use in place of a private hypervisor.")
+    var hypervisor: String?
+
     @Flag(help: "Return when the region is ready and leave it running; `medcloud down` stops it.")
     var detach = false
 
@@ -47,6 +55,9 @@ struct UpCommand: AsyncParsableCommand {
         guard (certificate == nil) == (certificateKey == nil) else {
             throw ValidationError("--tls-certificate and --tls-key go together.")
         }
+        guard !noCompute || hypervisor == nil else {
+            throw ValidationError("--no-compute and --hypervisor exclude each other.")
+        }
         guard (0...65_535).contains(port) else { throw ValidationError("--port must be 0 to 65535.") }
     }
 
@@ -54,6 +65,7 @@ struct UpCommand: AsyncParsableCommand {
         let options = RegionLaunch.Options(
             state: region.state, host: host, port: port, baseURL: baseURL, workers: workers,
             tenants: empty ? nil : tenants.map(StateDirectory.absolute) ?? FirstTenants.standardFolder,
+            compute: noCompute ? .none : hypervisor.map { .configured(uri: $0) } ?? .private,
             tls: certificate.map(StateDirectory.absolute).flatMap { certificate in
                 certificateKey.map { (certificate, StateDirectory.absolute($0)) }
             })

@@ -1,0 +1,177 @@
+package import CloudModel
+import Crypto
+import Foundation
+import Glibc
+package import Virtualization
+
+/// A directory of base images: `NAME.json` says which files an image consists of, and each file is named after its content, so
+/// that building an image again never changes a file that a disk builds on.
+///
+/// A region has one; another, shared by the regions of a machine, keeps what was built.
+package struct ImageStore: Sendable {
+    package let directory: String
+
+    package init(directory: String) {
+        self.directory = directory
+    }
+
+    /// A region's own.
+    package static func region(_ state: RegionState) -> ImageStore { ImageStore(directory: state.imagesDirectory) }
+
+    /// MEDCLOUD_IMAGE_CACHE, else by user; root's is `/var/cache/medcloud/images`.
+    package static func cache(environment: [String: String], isRoot: Bool) -> ImageStore {
+        if let named = environment["MEDCLOUD_IMAGE_CACHE"], named.hasPrefix("/") { return ImageStore(directory: named) }
+        if isRoot { return ImageStore(directory: "/var/cache/medcloud/images") }
+        let base = environment["XDG_CACHE_HOME"] ?? (environment["HOME"] ?? "/tmp") + "/.cache"
+        return ImageStore(directory: base + "/medcloud/images")
+    }
+
+    /// Makes the directory and those above it.
+    package func prepare() throws {
+        var path = ""
+        for part in directory.split(separator: "/") {
+            path += "/" + part
+            if mkdir(path, 0o755) != 0, errno != EEXIST { throw CommandFailure.system("make \(path)", errno: errno) }
+        }
+    }
+
+    /// The images, by name.
+    package func images() throws -> [ImageManifest] {
+        let files = (StateDirectory.names(in: directory) ?? []).filter { $0.hasSuffix(".json") }.sorted()
+        return try files.map { file in try read("\(directory)/\(file)") }
+    }
+
+    package func image(_ name: String) throws -> ImageManifest? {
+        let file = "\(directory)/\(name).json"
+        return access(file, F_OK) == 0 ? try read(file) : nil
+    }
+
+    private func read(_ file: String) throws -> ImageManifest {
+        do {
+            return try JSONDecoder().decode(ImageManifest.self, from: Data(try DurableFile.read(file)))
+        } catch is DecodingError {
+            throw CommandFailure(.failed, "\(file) is damaged: build the image again.")
+        }
+    }
+
+    /// Takes a file in under a name that tells its content.
+    func take(_ path: String, image: String, kind: String) throws -> ImageManifest.File {
+        let (digest, size) = try Self.digest(of: path)
+        let name = "\(image)-\(digest.prefix(16)).\(kind)"
+        let target = "\(directory)/\(name)"
+        try Self.copy(path, to: target)
+        return ImageManifest.File(name: name, sha256: digest, size: size)
+    }
+
+    /// Makes `manifest` what its name stands for from now on.
+    func publish(_ manifest: ImageManifest) throws {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
+        let bytes = try Array(encoder.encode(manifest)) + [0x0A]
+        try DurableFile.write(bytes, to: "\(directory)/\(manifest.name).json", mode: 0o444)
+    }
+
+    /// Takes an image over from another store; refuses files that are not what their manifest says.
+    package func adopt(_ manifest: ImageManifest, from other: ImageStore) throws {
+        try other.check(manifest)
+        for file in manifest.files { try Self.copy("\(other.directory)/\(file.name)", to: "\(directory)/\(file.name)") }
+        try publish(manifest)
+    }
+
+    /// Compares each file with its digest.
+    package func check(_ manifest: ImageManifest) throws {
+        for file in manifest.files {
+            let path = "\(directory)/\(file.name)"
+            guard access(path, F_OK) == 0 else {
+                throw CommandFailure(.failed, "\(path) of the image \(manifest.name) is missing: build it again.")
+            }
+            guard try Self.digest(of: path) == (file.sha256, file.size) else {
+                throw CommandFailure(
+                    .failed, "\(path) is not what the image \(manifest.name) was built with: remove it and build again."
+                )
+            }
+        }
+    }
+
+    /// Removes an image. Files that disks build on are refused or, when they are of an older build, kept.
+    /// - Parameter instances: the directory of the disks, or nil where there are none.
+    package func remove(_ name: String, instances: String?) throws {
+        guard let manifest = try image(name) else {
+            throw CommandFailure(.notFound, "There is no image \(name) in \(directory).")
+        }
+        let used = instances.map(Self.bases) ?? []
+        guard !used.contains(manifest.disk.name) else {
+            throw CommandFailure(.refused, "Disks of instances build on the image \(name): delete those first.")
+        }
+        unlink("\(directory)/\(name).json")
+        try sweep(instances: instances)
+    }
+
+    /// Removes files that belong to no image and that no disk builds on.
+    package func sweep(instances: String?) throws {
+        let used = Set((instances.map(Self.bases) ?? []).map(Self.stem))
+        let kept = Set(try images().flatMap { $0.files.map(\.name) })
+        for file in StateDirectory.names(in: directory) ?? [] {
+            guard [".qcow2", ".kernel", ".initrd"].contains(where: file.hasSuffix), !kept.contains(file),
+                !used.contains(Self.stem(file))
+            else { continue }
+            unlink("\(directory)/\(file)")
+        }
+    }
+
+    static func stem(_ file: String) -> String { file.lastIndex(of: ".").map { String(file[..<$0]) } ?? file }
+
+    /// Names of the files that the disks in `directory` build on.
+    static func bases(of directory: String) -> Set<String> {
+        let disks = (StateDirectory.names(in: directory) ?? []).filter { $0.hasSuffix(".qcow2") }
+        return Set(disks.compactMap { disk in Overlay.base(of: "\(directory)/\(disk)") })
+    }
+
+    /// SHA-256 in hexadecimal, and the size.
+    static func digest(of path: String) throws -> (sha256: String, size: Int64) {
+        guard let file = FileHandle(forReadingAtPath: path) else {
+            throw CommandFailure.system("read \(path)", errno: errno)
+        }
+        defer { try? file.close() }
+        var hash = SHA256()
+        var size: Int64 = 0
+        while let chunk = try file.read(upToCount: 1 << 20), !chunk.isEmpty {
+            hash.update(data: chunk)
+            size += Int64(chunk.count)
+        }
+        return (hash.finalize().map { byte in (byte < 16 ? "0" : "") + String(byte, radix: 16) }.joined(), size)
+    }
+
+    /// The same file under another name where the file system can, else a copy; one that is there is what it is.
+    private static func copy(_ source: String, to target: String) throws {
+        guard access(target, F_OK) != 0 else { return }
+        guard chmod(source, 0o444) == 0 else { throw CommandFailure.system("protect \(source)", errno: errno) }
+        if link(source, target) == 0 || errno == EEXIST { return }
+        let unfinished = "\(target).new-\(getpid())"
+        defer { unlink(unfinished) }
+        try ShellTool.run("/bin/cp", ["--sparse=always", "--", source, unfinished])
+        guard chmod(unfinished, 0o444) == 0, rename(unfinished, target) == 0 else {
+            throw CommandFailure.system("write \(target)", errno: errno)
+        }
+    }
+}
+
+/// The header of a qcow2 file.
+enum Overlay {
+    /// The file name, without directories, of what the image at `path` builds on; nil when on nothing.
+    ///
+    /// QEMU's docs/interop/qcow2.txt: bytes 0–3 magic "QFI\xfb", 8–15 offset of the backing file's name, 16–19 its length.
+    static func base(of path: String) -> String? {
+        guard let file = FileHandle(forReadingAtPath: path) else { return nil }
+        defer { try? file.close() }
+        guard let header = try? file.read(upToCount: 20), header.count == 20,
+            header.prefix(4) == Data([0x51, 0x46, 0x49, 0xFB])
+        else { return nil }
+        let offset = header[8..<16].reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
+        let length = header[16..<20].reduce(0) { $0 << 8 | Int($1) }
+        guard offset > 0, (1...1_023).contains(length), (try? file.seek(toOffset: offset)) != nil,
+            let name = try? file.read(upToCount: length), name.count == length
+        else { return nil }
+        return String(decoding: name, as: UTF8.self).split(separator: "/").last.map(String.init)
+    }
+}
