@@ -69,7 +69,7 @@ struct HypervisorTests {
         #expect(
             try await !driver.probe(.http(port: 80, path: "/nothing"), address: instance.address, timeout: .seconds(1)))
 
-        let note = "POST /cgi-bin/note HTTP/1.0\r\nContent-Length: 4\r\n\r\nkept"
+        let note = "POST /cgi-bin/note HTTP/1.0\r\nContent-Length: 5\r\n\r\nkept\n"
         #expect(try hypervisor.request(note, of: instance.address) == "kept")
 
         // libvirtd goes, the guest does not notice.

@@ -25,7 +25,6 @@ extension LibvirtConnection {
 
     /// Makes the filter, or makes it anew under its UUID, which changes running guests too.
     func defineFilter() throws(VirtualizationError) {
-        // By the same name only, libvirt keeps the UUID.
         guard let filter = unsafe virNWFilterDefineXML(pointer, FilterXML.element.serialized) else {
             throw LibvirtFailure.last("defining the network filter")
         }

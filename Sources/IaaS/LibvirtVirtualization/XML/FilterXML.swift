@@ -3,11 +3,14 @@
 /// network.
 enum FilterXML {
     static let name = "medcloud-own-address"
+    /// The same everywhere: libvirt refuses a filter of a known name under another UUID, and would make one up.
+    static let uuid = "5b0e9c1a-6f0d-4c57-9d6e-2f1a7c3b8e40"
 
     static var element: XMLElement {
         XMLElement(
             "filter", ["name": name, "chain": "root"],
             [
+                XMLElement("uuid", text: uuid),
                 rule("drop", 100, XMLElement("mac", ["match": "no", "srcmacaddr": "$MAC"])),
                 rule(
                     "accept", 200,
