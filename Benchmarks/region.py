@@ -51,7 +51,7 @@ class Region:
         log = open(self.state.with_suffix(".log"), "ab")
         began = time.monotonic()
         self.process = subprocess.Popen(
-            [BINARIES / "medcloud", "up", "--state", self.state, "--port", str(self.port), "--empty"],
+            [BINARIES / "medcloud", "up", "--state", self.state, "--port", str(self.port), "--empty", "--no-compute"],
             stdout=log, stderr=log, start_new_session=True)
         while time.monotonic() - began < timeout:
             if self.process.poll() is not None:

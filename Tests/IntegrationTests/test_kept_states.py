@@ -36,7 +36,7 @@ def test_a_state_of_an_earlier_commit_opens_and_migrates(archive: Path):
         region.create_tenant("new")
         # What was written before there was an index is in it.
         counted = "select sum(count) from region.holding where tenant = 'kept' and patient_id = 'kept'"
-        assert until(lambda: region.psql("control", "region", counted) != [[""]], 10)
+        assert until(lambda: region.rows("control", "region", counted) != [[""]], 10)
     finally:
         region.stop()
         region.remove()

@@ -498,11 +498,12 @@ def test_the_steps_of_machines_wait_for_each_other(world, manifests, name):
             finally:
                 process.kill()
                 process.wait()
-            found = json.loads(control.sql("""set control.acting = 'region';
+            found = json.loads(control.sql(f"""set control.acting = 'region';
                 select coalesce(json_object_agg(o.kind, (
                     select coalesce(json_agg(p.kind order by p.kind), '[]') from unnest(o.after) as a (id)
-                    join control.operation p on p.id = a.id)), '{}')
-                from control.operation o where o.phase = 'queued' and o.kind <> 'apply'""").splitlines()[-1])
+                    join control.operation p on p.id = a.id)), '{{}}')
+                from control.operation o
+                where o.phase = 'queued' and o.kind <> 'apply' and o.tenant in ('{name}', '{name}c')""").splitlines()[-1])
             control.sql(SUCCEED)
             assert manifests.changes(*(a for a in arguments if a == "--prune")) == []
             return found

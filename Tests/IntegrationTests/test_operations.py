@@ -104,7 +104,7 @@ def test_a_cancelled_tenant_leaves_nothing_and_its_name_is_free(region: Region, 
         assert answer.status == 202, answer
         assert control.ended(operation)["phase"] == "cancelled"
     assert region.api("GET", "/v1/tenants/op-cancelled").status == 404
-    assert control.orphans() == []
+    assert until(lambda: control.orphans() == [], 30), control.orphans()
     late = region.api("POST", f"/v1/operations/{operation}/cancel")
     assert late.status == 409 and late.json()["code"] == "too-late", late
     assert control.ended(ask(region, "op-cancelled")["id"])["phase"] == "succeeded"
@@ -119,7 +119,7 @@ def test_a_tenant_that_is_being_made_can_be_removed(region: Region, control: Con
         assert control.ended(making)["phase"] == "cancelled"
         assert control.ended(removal)["phase"] == "succeeded"
     assert region.api("GET", "/v1/tenants/op-regretted").status == 404
-    assert control.orphans() == []
+    assert until(lambda: control.orphans() == [], 30), control.orphans()
 
 
 def test_a_failed_tenant_says_why_and_is_made_again(region: Region, control: Control):
@@ -137,7 +137,7 @@ def test_a_failed_tenant_says_why_and_is_made_again(region: Region, control: Con
         assert ended["phase"] == "failed" and ended["error"]["code"] == "deadline-exceeded"
     tenant = region.api("GET", "/v1/tenants/op-failed").json()
     assert tenant["state"] == "failed" and "deadline" in tenant["error"]
-    assert control.orphans() == []
+    assert until(lambda: control.orphans() == [], 30), control.orphans()
     region.wait_ready()
     assert control.ended(ask(region, "op-failed")["id"])["phase"] == "succeeded"
     assert region.api("GET", "/v1/tenants/op-failed").json()["state"] == "ready"

@@ -60,7 +60,7 @@ def observation(id: str, subject: str) -> dict:
 
 def holders(region: Region, number: str) -> dict[str, dict[str, int]]:
     """What the region says who holds for a number: `TENANT/ID` → type → count."""
-    rows = region.psql("control", "region", (
+    rows = region.rows("control", "region", (
         "select h.tenant || '/' || h.patient_id, array_to_json(h.types), array_to_json(h.counts) "
         f"from region.find_patient('region', '{RESIDENT}', '{number}') p, region.holders('region', p.patient) h"))
     return {source: dict(zip(json.loads(types), json.loads(counts))) for source, types, counts in rows}
@@ -108,7 +108,7 @@ def test_what_identifies_nobody_links_nobody(region: Region):
         hospital.fhir.put(patient("bad-birth", resident(8)) | {"birthDate": "1950-01-01"})
 
     def persons() -> list[list[str]]:
-        return region.psql("control", "region", (
+        return region.rows("control", "region", (
             "select patient, count(*) from region.patient_link where patient_id like 'bad-%' group by patient"))
     assert arrives(lambda: len(persons()) == 2 * (len(bad) + 1)), persons()
     assert holders(region, resident(8)) == holders(region, resident(9)) == {}
@@ -124,7 +124,7 @@ def test_a_source_with_the_numbers_of_two_persons_is_a_candidate(region: Region)
     h1.fhir.put(patient("c3", first, second))
 
     def candidates() -> list[list[str]]:
-        return region.psql(
+        return region.rows(
             "control", "region", "select tenant, patient_id from region.match_candidates('region', 100)")
     assert arrives(lambda: ["h1", "c3"] in candidates())
     assert set(holders(region, first)) == {"h1/c1"} and set(holders(region, second)) == {"h2/c2"}
@@ -133,13 +133,13 @@ def test_a_source_with_the_numbers_of_two_persons_is_a_candidate(region: Region)
 def differences(region: Region) -> list[str]:
     """Where the locator is not what the hospitals' databases hold."""
     found = []
-    tenants = region.psql("control", "control", "select id, database from control.tenant where state = 'ready'")
+    tenants = region.rows("control", "control", "select id, database from control.tenant where state = 'ready'")
     for tenant, database in tenants:
         known = {
-            (id, int(count)) for id, count in region.psql("control", "region", (
+            (id, int(count)) for id, count in region.rows("control", "region", (
                 f"select patient_id, sum(count) from region.holding where tenant = '{tenant}' group by 1"))}
         held = {
-            (id, int(count)) for id, count in region.psql("cell-1", database, (
+            (id, int(count)) for id, count in region.rows("cell-1", database, (
                 "select r.patient, count(*) from fhir.resource r where not r.deleted and r.patient in "
                 "(select p.id from fhir.resource p where p.patient = p.id and not p.deleted) group by 1"))}
         found += [f"{tenant}: {entry}" for entry in sorted(known ^ held)]
@@ -200,13 +200,13 @@ def test_a_rebuild_restores_what_the_region_lost(region: Region):
     number = resident(20)
     h1.fhir.put(patient("r1", number))
     assert arrives(lambda: set(holders(region, number)) == {"h1/r1"})
-    person = region.psql("control", "region", f"select patient from region.find_patient('region', '{RESIDENT}', '{number}')")
-    region.psql("control", "region", "set region.acting = 'region'; delete from region.holding where tenant = 'h1'")
+    person = region.rows("control", "region", f"select patient from region.find_patient('region', '{RESIDENT}', '{number}')")
+    region.rows("control", "region", "set region.acting = 'region'; delete from region.holding where tenant = 'h1'")
     feeds = json.loads(region.run("feed", "list", "-o", "json").stdout)
     assert {(feed["tenant"], feed["consumer"]) for feed in feeds} >= {("h1", "patient-index"), ("h2", "patient-index")}
     region.run("feed", "rebuild", "h1")
     assert arrives(lambda: not differences(region), 20), differences(region)[:10]
-    assert region.psql("control", "region", f"select patient from region.find_patient('region', '{RESIDENT}', '{number}')") == person
+    assert region.rows("control", "region", f"select patient from region.find_patient('region', '{RESIDENT}', '{number}')") == person
     assert region.api("POST", "/v1/feeds/nobody/retry").status == 404
     assert h1.fhir.web.request("GET", "/v1/feeds", None, {"Authorization": f"Bearer {h1.token}"}).status == 403
 
@@ -225,5 +225,5 @@ def test_a_deleted_tenant_is_forgotten(region: Region):
     assert arrives(lambda: set(holders(region, number)) == {"gone/g1"})
     region.run("tenant", "delete", "gone", "--yes")
     assert arrives(lambda: holders(region, number) == {}, 30)
-    rows = region.psql("control", "region", "select count(*) from region.patient_link where tenant = 'gone'")
+    rows = region.rows("control", "region", "select count(*) from region.patient_link where tenant = 'gone'")
     assert rows == [["0"]]

@@ -42,7 +42,7 @@ def empty():
 
 def up(region: Region, *options: str) -> subprocess.CompletedProcess:
     return subprocess.run(
-        [binaries() / "medcloud", "up", "--empty", "--state", region.state, *options],
+        [binaries() / "medcloud", "up", "--empty", "--no-compute", "--state", region.state, *options],
         capture_output=True, text=True, timeout=30, cwd="/")
 
 
@@ -197,7 +197,7 @@ def test_tls_is_ended_by_the_workers(empty):
         check=True, capture_output=True, timeout=20)
     key.chmod(0o644)
     process = subprocess.Popen(
-        [binaries() / "medcloud", "up", "--empty", "--state", empty.state, "--port", str(empty.port), "--tls-certificate",
+        [binaries() / "medcloud", "up", "--empty", "--no-compute", "--state", empty.state, "--port", str(empty.port), "--tls-certificate",
          certificate, "--tls-key", key],
         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/")
     trust = ssl.create_default_context(cafile=certificate)

@@ -86,7 +86,12 @@ package struct TenantProvisioner: Sendable {
             guard try await exists(Self.roleExists, name.gatewayRole) else { return }
             try await execute(fence, "alter role \(gateway) nologin")
         case .dropDatabase:
-            try await execute(fence, "drop database if exists \(database) with (force)")
+            try await pool.withConnection { connection in
+                try await fence()
+                // A creation that was cut off may still be under way and would end after this.
+                try await connection.query(Self.endCreation, [.text("create database \(database) ")])
+                try await connection.execute("drop database if exists \(database) with (force)")
+            }
         case .dropGatewayRole:
             try await execute(fence, "drop role if exists \(gateway)")
         case .dropEntryRole:
@@ -96,6 +101,13 @@ package struct TenantProvisioner: Sendable {
 
     private static let roleExists = PostgresStatement("select 1 from pg_roles where rolname = $1")
     private static let databaseExists = PostgresStatement("select 1 from pg_database where datname = $1")
+    // Waits for each end, five seconds at most.
+    private static let endCreation = PostgresStatement(
+        """
+        select pg_terminate_backend(a.pid, 5000)
+        from pg_stat_activity a
+        where a.pid <> pg_backend_pid() and a.state = 'active' and position($1 in a.query) > 0
+        """)
 
     private func exists(_ statement: PostgresStatement, _ name: String) async throws -> Bool {
         try await !pool.query(statement, [.text(name)], deadline: nil).isEmpty

@@ -35,9 +35,10 @@ def binaries() -> Path:
 class Region:
     """One running `medcloud up`."""
 
-    def __init__(self, *options: str) -> None:
-        """`options` are further words of `medcloud up`."""
-        self.options = options
+    def __init__(self, *options: str, compute: bool = False) -> None:
+        """`options` are further words of `medcloud up`. A hypervisor of its own is for those who ask for it: it takes time."""
+        chosen = compute or "--hypervisor" in options
+        self.options = options if chosen else ("--no-compute", *options)
         self.state = Path(tempfile.mkdtemp(prefix="medcloud-test-"))
         self.state.chmod(0o755)
         self.state = self.state / "state"
@@ -128,10 +129,11 @@ class Region:
         files = [self.log, *sorted((self.state / "logs").glob("*"))]
         return "\n".join(f"== {f}\n" + "\n".join(f.read_text(errors="replace").splitlines()[-20:]) for f in files if f.is_file())
 
-    def run(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess:
+    def run(self, *arguments: str, check: bool = True, timeout: float = 60) -> subprocess.CompletedProcess:
         """Runs one CLI command against this region."""
         result = subprocess.run(
-            [binaries() / "medcloud", *arguments, "--state", str(self.state)], capture_output=True, text=True, timeout=60, cwd="/")
+            [binaries() / "medcloud", *arguments, "--state", str(self.state)], capture_output=True, text=True, timeout=timeout,
+            cwd="/")
         assert not check or result.returncode == 0, f"{arguments} → {result.returncode}\n{result.stdout}\n{result.stderr}"
         return result
 
@@ -162,15 +164,9 @@ class Region:
         """A tenant whose clients' keys lie in the state directory."""
         return Tenant(self, name)
 
-    def psql(self, cluster: str, database: str, sql: str) -> list[list[str]]:
+    def rows(self, cluster: str, database: str, statement: str) -> list[list[str]]:
         """The rows of a statement that the superuser runs in the cluster `control` or `cell-1`."""
-        command = ["psql", "-XAtq", "-F", "\t", "-v", "ON_ERROR_STOP=1", "-h", self.state / "run" / cluster,
-                   "-U", "postgres", "-d", database, "-c", sql]
-        if os.geteuid() == 0:
-            command = ["setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups", *command]
-        result = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd="/")
-        assert result.returncode == 0, result.stderr
-        return [line.split("\t") for line in result.stdout.splitlines()]
+        return [line.split("|") for line in self.psql(cluster, database, statement).splitlines()]
 
     def workers(self) -> list[int]:
         """The process ids of the gateway workers."""

@@ -1,0 +1,110 @@
+"""A real guest under the region's own hypervisor, asked for by a manifest: it boots, serves, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+
+from blackbox.region import Region, until
+
+MANIFEST = """\
+id: vm-clinic
+template: clinic
+name: Clinic with a machine
+timeZone: Europe/Berlin
+language: de
+quota: {{instances: 1, running: 1, vcpus: 1, memory: 128MiB, storage: 64MiB, networks: 1}}
+networks:
+  - {{name: lan, cidr: 10.77.1.0/24}}
+instances:
+{instances}
+"""
+INSTANCE = """\
+  - name: desk
+    image: probe
+    vcpus: 1
+    memory: 96MiB
+    disk: 64MiB
+    network: lan
+    probe: {http: {port: 80, path: /}}
+    probeDeadline: 180
+"""
+
+
+# Names of instances, kept when their files are gone.
+guests_seen: set[str] = set()
+
+
+@pytest.fixture(scope="module")
+def cloud():
+    """A region with a private hypervisor and the small image."""
+    if os.geteuid() != 0:
+        pytest.skip("guests need root")
+    if shutil.which("qemu-system-x86_64") is None:
+        pytest.skip("QEMU is not installed")
+    running = Region(compute=True)
+    try:
+        running.start()
+        running.run("image", "build", "probe", timeout=300)
+        assert until(
+            lambda: any(i["name"] == "probe" for i in running.api("GET", "/v1/images").json()["items"]), 120), running.tail()
+        yield running
+        assert not running.crashes()
+    finally:
+        running.stop()
+        running.remove()
+
+
+def guests(region: Region) -> list[str]:
+    """The QEMU processes that run one of this region's disks."""
+    names = {p.name.split(".")[0] for p in (region.state / "instances").rglob("i-*") if p.is_file()} | guests_seen
+    guests_seen.update(names)
+    found = []
+    for entry in Path("/proc").iterdir():
+        try:
+            command = (entry / "cmdline").read_bytes() if entry.name.isdigit() else b""
+        except OSError:
+            continue
+        if b"qemu-system" in command and any(name.encode() in command for name in names):
+            found.append(entry.name)
+    return found
+
+
+def show(region: Region) -> dict:
+    """The instance as the platform shows it."""
+    return region.api("GET", "/v1/tenants/vm-clinic/instances/desk").json()
+
+
+def test_a_manifest_makes_a_machine_that_serves(cloud, tmp_path):
+    """Applied, ready with its address once its page answers; the same again is nothing to do; taken away, nothing is left."""
+    file = tmp_path / "vm-clinic.yaml"
+    file.write_text(MANIFEST.format(instances=INSTANCE))
+    began = time.monotonic()
+    cloud.run("apply", "-f", str(tmp_path), "--yes", timeout=240)
+    assert until(lambda: show(cloud)["status"]["ready"], 180), show(cloud)
+    print(f"apply to ready: {time.monotonic() - began:.1f} s")
+    status = show(cloud)["status"]
+    assert status["state"] == "running" and status["address"].startswith("10.77.1."), status
+    assert len(guests(cloud)) == 1
+    assert cloud.run("plan", "-f", str(tmp_path)).returncode == 0
+    assert until(lambda: "desk serves" in cloud.run("instance", "console", "--tenant", "vm-clinic", "desk").stdout, 60)
+
+    cloud.run("instance", "stop", "--tenant", "vm-clinic", "desk", timeout=240)
+    assert until(lambda: show(cloud)["status"]["state"] == "stopped", 60), show(cloud)
+    assert not show(cloud)["status"]["ready"] and not guests(cloud)
+    cloud.run("instance", "start", "--tenant", "vm-clinic", "desk", timeout=240)
+    assert until(lambda: show(cloud)["status"]["ready"], 180), show(cloud)
+    assert show(cloud)["status"]["address"] == status["address"]
+
+    file.write_text(MANIFEST.format(instances="  []"))
+    cloud.run("apply", "-f", str(tmp_path), "--yes", "--allow-delete", timeout=120)
+    assert until(lambda: not guests(cloud), 60)
+    left = [p for p in (cloud.state / "instances").rglob("*") if p.is_file()]
+    assert not left, left
+    usage = cloud.api("GET", "/v1/tenants/vm-clinic/usage").json()
+    assert usage["items"], json.dumps(usage)
