@@ -7,7 +7,7 @@ struct InstanceCommand: ParsableCommand {
         subcommands: [
             InstanceListCommand.self, InstanceShowCommand.self, InstanceCreateCommand.self, InstanceStartCommand.self,
             InstanceStopCommand.self, InstanceRebootCommand.self, InstanceDeleteCommand.self,
-            InstanceConsoleCommand.self,
+            InstanceConsoleCommand.self, InstanceConnectCommand.self,
         ])
 
     static let columns: [Renderer.Column] = [
