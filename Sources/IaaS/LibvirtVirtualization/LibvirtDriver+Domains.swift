@@ -29,6 +29,12 @@ extension LibvirtDriver {
         try await call { connection throws(VirtualizationError) in
             try unsafe connection.withExistingDomain(name) { domain throws(VirtualizationError) in
                 if try unsafe connection.isActive(domain) { return }
+                // A network that was stopped behind our back would refuse it.
+                for network in try unsafe connection.networks(of: domain) {
+                    try unsafe connection.withNetwork(network) { network throws(VirtualizationError) in
+                        try unsafe connection.startNetwork(network)
+                    }
+                }
                 guard unsafe virDomainCreate(domain) == 0 else {
                     let failure = LibvirtFailure.last("starting the domain")
                     // Somebody else was faster.

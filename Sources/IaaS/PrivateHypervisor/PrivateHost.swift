@@ -1,5 +1,6 @@
 import CLinux
 import CloudModel
+import Foundation
 import Glibc
 
 /// What libvirt sees as its host: its directories are the region's, `/run` is empty, the network is one of its own.
@@ -69,6 +70,20 @@ struct PrivateHost {
         try mount("tmpfs", on: "/run", type: "tmpfs", flags: 0, "hide /run")
         try make(Self.sockets, mode: 0o755)
         try bind("/proc/self/fd/\(sockets)", on: Self.sockets)
+        try forgetLastRun()
+    }
+
+    /// As after a start of the machine: libvirt keeps there what runs, and whether it has started what is to be started. Nothing
+    /// of the last run lives any more.
+    private func forgetLastRun() throws(HypervisorError) {
+        let files = FileManager.default
+        do {
+            for name in try files.contentsOfDirectory(atPath: Self.sockets) {
+                try files.removeItem(atPath: Self.sockets + "/" + name)
+            }
+        } catch {
+            throw HypervisorError("cannot empty the hypervisor's run directory: \(error)")
+        }
     }
 
     private func loopback() throws(HypervisorError) {

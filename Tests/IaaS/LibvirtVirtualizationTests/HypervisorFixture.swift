@@ -11,7 +11,7 @@ import Virtualization
 final class HypervisorFixture {
     let state: RegionState
     let driver: LibvirtDriver
-    private let shell: Process
+    private var shell: Process
 
     /// Where the executables were built: beside the tests.
     private static let executables = URL(filePath: CommandLine.arguments[0]).deletingLastPathComponent().path
@@ -37,17 +37,22 @@ final class HypervisorFixture {
         }
         try FileManager.default.createDirectory(atPath: state.hypervisorSockets, withIntermediateDirectories: true)
         try Self.run(Self.executables + "/medcloud", ["image", "build", "probe", "--state", state.directory])
-        shell = Process()
-        shell.executableURL = URL(filePath: Self.executables + "/medcloud-hypervisor")
+        shell = try Self.shell(state)
+        driver = LibvirtDriver(
+            uri: state.hypervisorURI, agentSocket: state.hypervisorAgent,
+            logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+    }
+
+    private static func shell(_ state: RegionState) throws -> Process {
+        let shell = Process()
+        shell.executableURL = URL(filePath: executables + "/medcloud-hypervisor")
         shell.arguments = ["--state", state.directory, "--socket-group", "0"]
         let log = state.directory + "/log"
         try Data().write(to: URL(filePath: log))
         shell.standardOutput = FileHandle(forWritingAtPath: log)
         shell.standardError = shell.standardOutput
         try shell.run()
-        driver = LibvirtDriver(
-            uri: state.hypervisorURI, agentSocket: state.hypervisorAgent,
-            logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+        return shell
     }
 
     /// Everything that runs in the hypervisor goes with its shell.
@@ -61,6 +66,12 @@ final class HypervisorFixture {
     func stop() {
         shell.terminate()
         shell.waitUntilExit()
+    }
+
+    /// Stops it in good order, and starts it again on the same state.
+    func restart() throws {
+        stop()
+        shell = try Self.shell(state)
     }
 
     var log: String { (try? String(contentsOfFile: state.directory + "/log", encoding: .utf8)) ?? "" }

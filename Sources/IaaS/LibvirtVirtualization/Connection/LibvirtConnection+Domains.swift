@@ -94,6 +94,13 @@ extension LibvirtConnection {
         return XMLScan(unsafe String(cString: text))
     }
 
+    /// The networks of ours that a domain is attached to.
+    func networks(of domain: OpaquePointer) throws(VirtualizationError) -> [ResourceName] {
+        try unsafe description(of: domain).all("domain/devices/interface/source").compactMap {
+            $0.attributes["network"].flatMap { ResourceName($0) }
+        }
+    }
+
     /// The networks that domains of any kind are attached to.
     func networksInUse() throws(VirtualizationError) -> Set<String> {
         var list: UnsafeMutablePointer<virDomainPtr?>?

@@ -58,7 +58,8 @@ extension LibvirtConnection {
         }
         try unsafe update(
             network, VIR_NETWORK_UPDATE_COMMAND_ADD_LAST,
-            NetworkXML.reservation(macAddress: macAddress, address: address))
+            NetworkXML.reservation(macAddress: macAddress, address: address),
+            unsafe targets(of: network).reduce(0, |))
     }
 
     func removeReservation(of macAddress: String, in network: OpaquePointer) throws(VirtualizationError) {
@@ -68,18 +69,29 @@ extension LibvirtConnection {
         }
     }
 
+    /// From what runs and from what is kept, each by itself: either may lack it already.
     private func unreserve(_ host: XMLScan.Element, in network: OpaquePointer) throws(VirtualizationError) {
-        try unsafe update(
-            network, VIR_NETWORK_UPDATE_COMMAND_DELETE,
-            NetworkXML.reservation(
-                macAddress: host.attributes["mac"] ?? "", address: host.attributes["ip"] ?? ""))
+        let reservation = NetworkXML.reservation(
+            macAddress: host.attributes["mac"] ?? "", address: host.attributes["ip"] ?? "")
+        for target in unsafe targets(of: network) {
+            do throws(VirtualizationError) {
+                try unsafe update(network, VIR_NETWORK_UPDATE_COMMAND_DELETE, reservation, target)
+            } catch  where error.code == .conflict {
+                continue
+            }
+        }
+    }
+
+    /// What a change has to reach: the network as it is kept and, where it runs, as it runs.
+    private func targets(of network: OpaquePointer) -> [UInt32] {
+        unsafe virNetworkIsActive(network) == 1
+            ? [VIR_NETWORK_UPDATE_AFFECT_CONFIG.rawValue, VIR_NETWORK_UPDATE_AFFECT_LIVE.rawValue]
+            : [VIR_NETWORK_UPDATE_AFFECT_CONFIG.rawValue]
     }
 
     private func update(
-        _ network: OpaquePointer, _ command: virNetworkUpdateCommand, _ host: XMLElement
+        _ network: OpaquePointer, _ command: virNetworkUpdateCommand, _ host: XMLElement, _ flags: UInt32
     ) throws(VirtualizationError) {
-        var flags = VIR_NETWORK_UPDATE_AFFECT_CONFIG.rawValue
-        if unsafe virNetworkIsActive(network) == 1 { flags |= VIR_NETWORK_UPDATE_AFFECT_LIVE.rawValue }
         let result = unsafe virNetworkUpdate(
             network, command.rawValue, VIR_NETWORK_SECTION_IP_DHCP_HOST.rawValue, -1, host.serialized, flags)
         guard result == 0 else { throw LibvirtFailure.last("changing an address reservation") }
