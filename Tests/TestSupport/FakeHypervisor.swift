@@ -14,6 +14,7 @@ package final class FakeHypervisor: VirtualizationDriver {
     private struct Domain {
         var specification: InstanceSpecification
         var state: DomainState
+        var hasRun = true
     }
 
     private struct State {
@@ -69,6 +70,16 @@ package final class FakeHypervisor: VirtualizationDriver {
         change(name, to: .crashed)
     }
 
+    /// The host is switched off and on: everything is defined, nothing runs.
+    package func restartHost() {
+        state.withLock { state in
+            for name in state.domains.keys {
+                state.domains[name]?.state = .shutOff
+                state.domains[name]?.hasRun = false
+            }
+        }
+    }
+
     /// Somebody starts it behind our back.
     package func startBehindOurBack(_ name: ResourceName) {
         change(name, to: .running)
@@ -103,6 +114,7 @@ package final class FakeHypervisor: VirtualizationDriver {
     private func change(_ name: ResourceName, to new: DomainState) {
         let listeners = state.withLock { state in
             state.domains[name]?.state = new
+            state.domains[name]?.hasRun = true
             return state.listeners
         }
         for listener in listeners { listener.yield(InstanceEvent(name: name, state: new)) }
@@ -142,7 +154,8 @@ package final class FakeHypervisor: VirtualizationDriver {
                 instances: state.domains.values.map {
                     InstanceObservation(
                         name: $0.specification.name, uuid: $0.specification.uuid, state: $0.state,
-                        virtualCPUs: $0.specification.virtualCPUs, memory: $0.specification.memory)
+                        virtualCPUs: $0.specification.virtualCPUs, memory: $0.specification.memory,
+                        hasRun: $0.hasRun)
                 },
                 networks: Array(state.networks.keys),
                 volumes: Array(Set(state.disks.keys).union(state.seeds.keys)))

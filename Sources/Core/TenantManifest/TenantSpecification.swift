@@ -50,6 +50,14 @@ package struct TenantSpecification: Sendable, Hashable {
         self.networks = networks.sorted { $0.name < $1.name }
         self.instances = instances.sorted { $0.name < $1.name }
     }
+
+    /// The same tenant without networks and instances: for a region that has no hypervisor.
+    package var withoutCompute: TenantSpecification {
+        var copy = self
+        copy.networks = []
+        copy.instances = []
+        return copy
+    }
 }
 
 /// What a tenant may use at most. Zero is nothing.

@@ -17,13 +17,18 @@ package struct InstanceObservation: Sendable, Hashable {
     package var virtualCPUs: Int
     /// In bytes.
     package var memory: Int64
+    /// Whether it has run since the hypervisor began: false for one that a restart of the host has left off.
+    package var hasRun: Bool
 
-    package init(name: ResourceName, uuid: String, state: DomainState, virtualCPUs: Int, memory: Int64) {
+    package init(
+        name: ResourceName, uuid: String, state: DomainState, virtualCPUs: Int, memory: Int64, hasRun: Bool = true
+    ) {
         self.name = name
         self.uuid = uuid
         self.state = state
         self.virtualCPUs = virtualCPUs
         self.memory = memory
+        self.hasRun = hasRun
     }
 }
 

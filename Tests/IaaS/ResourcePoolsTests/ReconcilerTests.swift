@@ -62,6 +62,15 @@ struct ReconcilerTests {
         }
     }
 
+    @Test func `what a restart of the host has left off goes on, whatever the policy is`() async throws {
+        try await withInstance("report") { fixture, _, _ in
+            fixture.driver.restartHost()
+            try await fixture.until("started again") { fixture.driver.starts == 2 ? true : nil }
+            try await fixture.until("ready again") { try await fixture.instance("one")?.isReady == true ? true : nil }
+            try await fixture.until("over") { try await drift(fixture).isEmpty ? true : nil }
+        }
+    }
+
     @Test func `what happens behind our back is put right where that is the policy`() async throws {
         try await withInstance("repair") { fixture, made, _ in
             fixture.driver.crash(made.resource)

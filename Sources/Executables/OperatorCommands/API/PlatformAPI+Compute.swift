@@ -82,6 +82,11 @@ extension PlatformAPI {
         return try Self.body(of: try await send("GET", Self.path(tenant, "usage") + suffix))
     }
 
+    /// The images that instances can be made from.
+    package func images() async throws -> [JSONValue] {
+        try await list("/v1/images")
+    }
+
     /// What is not as it was asked for.
     package func drift() async throws -> [JSONValue] {
         try await list("/v1/drift")

@@ -11,6 +11,10 @@ package struct ManifestFiles: Sendable {
         /// As it was named on the command line.
         package let file: String
         fileprivate let source: YAMLSource
+
+        fileprivate var withoutCompute: Entry {
+            Entry(specification: specification.withoutCompute, file: file, source: source)
+        }
     }
 
     package let entries: [Entry]
@@ -22,8 +26,9 @@ package struct ManifestFiles: Sendable {
 
     /// Reads files; a folder stands for its `*.yaml` and `*.yml`.
     ///
+    /// - Parameter withCompute: false leaves networks and instances out, once they have been checked.
     /// - Throws: ``CommandFailure`` with a line for each thing that is wrong: file, line, key, what is allowed.
-    package static func read(_ paths: [String]) throws -> ManifestFiles {
+    package static func read(_ paths: [String], withCompute: Bool = true) throws -> ManifestFiles {
         var entries: [Entry] = []
         var problems: [String] = []
         for file in try expand(paths) {
@@ -53,7 +58,7 @@ package struct ManifestFiles: Sendable {
         guard entries.count <= maximumTenants else {
             throw CommandFailure(.invalid, "There are \(entries.count) manifests; \(maximumTenants) is the most.")
         }
-        return ManifestFiles(entries: entries)
+        return ManifestFiles(entries: withCompute ? entries : entries.map(\.withoutCompute))
     }
 
     private init(entries: [Entry]) {

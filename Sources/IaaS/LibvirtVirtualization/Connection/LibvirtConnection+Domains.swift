@@ -59,24 +59,33 @@ extension LibvirtConnection {
         guard unsafe virDomainGetInfo(domain, &info) == 0 else { throw LibvirtFailure.last("reading the domain") }
         var uuid = [CChar](repeating: 0, count: Int(VIR_UUID_STRING_BUFLEN))
         guard unsafe virDomainGetUUIDString(domain, &uuid) == 0 else { throw LibvirtFailure.last("reading the domain") }
+        let (state, hasRun) = try unsafe standing(of: domain)
         return InstanceObservation(
             name: name, uuid: String(decoding: uuid.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self),
-            state: try unsafe state(of: domain), virtualCPUs: Int(info.nrVirtCpu), memory: Int64(info.maxMem) * 1_024)
+            state: state, virtualCPUs: Int(info.nrVirtCpu), memory: Int64(info.maxMem) * 1_024, hasRun: hasRun)
     }
 
     func state(of domain: OpaquePointer) throws(VirtualizationError) -> DomainState {
+        try unsafe standing(of: domain).state
+    }
+
+    private func standing(
+        of domain: OpaquePointer
+    ) throws(VirtualizationError) -> (state: DomainState, hasRun: Bool) {
         var state: Int32 = 0
         var reason: Int32 = 0
         guard unsafe virDomainGetState(domain, &state, &reason, 0) == 0 else {
             throw LibvirtFailure.last("reading the domain's state")
         }
         switch virDomainState(rawValue: UInt32(state)) {
-        case VIR_DOMAIN_RUNNING, VIR_DOMAIN_BLOCKED: return .running
-        case VIR_DOMAIN_PAUSED, VIR_DOMAIN_PMSUSPENDED: return .paused
-        case VIR_DOMAIN_SHUTDOWN: return .shuttingDown
-        case VIR_DOMAIN_CRASHED: return .crashed
+        case VIR_DOMAIN_RUNNING, VIR_DOMAIN_BLOCKED: return (.running, true)
+        case VIR_DOMAIN_PAUSED, VIR_DOMAIN_PMSUSPENDED: return (.paused, true)
+        case VIR_DOMAIN_SHUTDOWN: return (.shuttingDown, true)
+        case VIR_DOMAIN_CRASHED: return (.crashed, true)
         default:
-            return reason == Int32(VIR_DOMAIN_SHUTOFF_CRASHED.rawValue) ? .crashed : .shutOff
+            if reason == Int32(VIR_DOMAIN_SHUTOFF_CRASHED.rawValue) { return (.crashed, true) }
+            // libvirt keeps no reason over its own start.
+            return (.shutOff, reason != Int32(VIR_DOMAIN_SHUTOFF_UNKNOWN.rawValue))
         }
     }
 

@@ -111,7 +111,8 @@ package enum DriftJudge {
     }
 
     private static func ended(_ asked: AskedInstance, _ seen: InstanceObservation) -> Verdict {
-        guard asked.policy == .repair else {
+        // What a restart of the host has left off nobody has stopped: it goes on whatever the tenant's policy is.
+        guard asked.policy == .repair || !seen.hasRun else {
             return Verdict(
                 finding: finding(asked, .stopped, "running", seen.state.rawValue, .reported), act: .none)
         }

@@ -48,13 +48,15 @@ struct ApplyCommand: AsyncParsableCommand {
         guard (plan == nil) != manifests.file.isEmpty else {
             throw ValidationError("Name manifests with -f, or one file that `medcloud plan -o FILE` has written.")
         }
-        guard plan == nil || !manifests.prune else { throw ValidationError("--prune is part of the plan already.") }
+        guard plan == nil || !(manifests.prune || manifests.noCompute) else {
+            throw ValidationError("--prune and --no-compute are part of the plan already.")
+        }
         guard output != .name else { throw ValidationError("-o must be table, json or yaml.") }
     }
 
     func run() async throws {
         let kept = try plan.map(PlanFile.read)
-        let files = try kept == nil ? ManifestFiles.read(manifests.file) : nil
+        let files = try kept == nil ? manifests.read() : nil
         try await RegionConnection.with { connection in
             let api = try PlatformAPI(connection: connection, state: region.state)
             let application: Application

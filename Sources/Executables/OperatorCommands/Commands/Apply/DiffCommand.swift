@@ -27,7 +27,7 @@ struct DiffCommand: AsyncParsableCommand {
     }
 
     func run() async throws {
-        let files = try manifests.file.isEmpty ? nil : ManifestFiles.read(manifests.file)
+        let files = try manifests.file.isEmpty ? nil : manifests.read()
         let isEmpty = try await RegionConnection.with { connection in
             let api = try PlatformAPI(connection: connection, state: region.state)
             let observed = try await observed(api)

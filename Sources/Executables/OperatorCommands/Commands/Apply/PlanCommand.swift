@@ -29,6 +29,14 @@ struct ManifestOptions: ParsableArguments {
 
     @Flag(help: "Delete tenants of the region that no manifest names.")
     var prune = false
+
+    @Flag(
+        name: .customLong("no-compute"),
+        help: "Leave networks and instances out, for a region without a hypervisor.")
+    var noCompute = false
+
+    /// The manifests that `-f` names.
+    func read() throws -> ManifestFiles { try ManifestFiles.read(file, withCompute: !noCompute) }
 }
 
 /// Exit code of `plan` and `diff` when there is a difference.
@@ -59,7 +67,7 @@ struct PlanCommand: AsyncParsableCommand {
     }
 
     func run() async throws {
-        let files = try ManifestFiles.read(manifests.file)
+        let files = try manifests.read()
         let isEmpty = try await RegionConnection.with { connection in
             let api = try PlatformAPI(connection: connection, state: region.state)
             let application = Application(api: api, files: files, prune: manifests.prune)

@@ -1,4 +1,5 @@
 import CloudModel
+import Foundation
 import Glibc
 import TenantManifest
 
@@ -7,6 +8,8 @@ struct FirstTenants: Sendable {
     let state: RegionState
     let connection: RegionConnection
     let progress: Progress
+    /// Whether the region has a hypervisor; without one, networks and instances are left out.
+    let hasCompute: Bool
 
     /// Holds the folder's path. Stays until the tenants are there, so a start that was interrupted is finished by the next.
     private static func marker(_ state: RegionState) -> String { state.directory + "/demo.pending" }
@@ -27,13 +30,57 @@ struct FirstTenants: Sendable {
             throw CommandFailure(.notFound, "The folder of manifests is not there any more.")
         }
         let api = try PlatformAPI(connection: connection, state: state)
-        let application = Application(api: api, files: try ManifestFiles.read([folder]), prune: false)
+        let files = try await manifests(folder, api)
+        let application = Application(api: api, files: files, prune: false)
         let comparison = try await application.compare()
         if !comparison.plan.isEmpty {
             progress.step("making the tenants of \(folder)")
             _ = try await application.carryOut(comparison, allowed: [], since: progress.begin)
         }
         unlink(Self.marker(state))
+    }
+
+    /// The manifests, with their machines where those can be had. Databases do not wait for a hypervisor that does not work:
+    /// its machines are left out, and that is said.
+    private func manifests(_ folder: String, _ api: PlatformAPI) async throws -> ManifestFiles {
+        let all = try ManifestFiles.read([folder])
+        let images = Set(all.specifications.flatMap { $0.instances.map(\.image) })
+        guard hasCompute, !images.isEmpty else { return try ManifestFiles.read([folder], withCompute: hasCompute) }
+        do {
+            for image in images.sorted() { try await ensure(image: image, api) }
+            return all
+        } catch let failure as CommandFailure {
+            progress.step("the machines are left out: \(failure.message)")
+            progress.step("`medcloud apply -f \(folder)` makes them later")
+            return try ManifestFiles.read([folder], withCompute: false)
+        }
+    }
+
+    /// Builds an image unless the region has it, and waits until the region knows it.
+    private func ensure(image: String, _ api: PlatformAPI) async throws {
+        if try await has(image: image, api) { return }
+        progress.step("building the image \(image)")
+        let own = try ExecutableLocation.ownPath()
+        let directory = state.directory
+        // A thread of its own, because it blocks.
+        try await withCheckedThrowingContinuation { (done: CheckedContinuation<Void, any Error>) in
+            Thread.detachNewThread {
+                done.resume(
+                    with: Result { try ShellTool.run(own, ["image", "build", image, "--state", directory]) })
+            }
+        }
+        let end = ContinuousClock.now + .seconds(120)
+        while try await !has(image: image, api) {
+            guard ContinuousClock.now < end else {
+                throw CommandFailure(
+                    .failed, "the hypervisor does not show the image \(image) (`medcloud logs hypervisor`)")
+            }
+            try await Task.sleep(for: .milliseconds(200))
+        }
+    }
+
+    private func has(image: String, _ api: PlatformAPI) async throws -> Bool {
+        try await api.images().contains { $0[key: "name"]?.string == image }
     }
 
     /// `Tenants` of the clone that this executable was built in, or `share/medcloud/Tenants` beside the folder that it was

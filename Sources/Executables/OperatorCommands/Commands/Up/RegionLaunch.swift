@@ -64,7 +64,7 @@ struct RegionLaunch: Sendable {
         let signals = StopSignals { supervisor.requestStop() }
         progress.step("starting Postgres")
         supervisor.start()
-        try await follow(supervisor, baseURL: baseURL)
+        try await follow(supervisor, baseURL: baseURL, hasCompute: compute != .none)
         withExtendedLifetime(signals) {}
         Self.hold(lock)
     }
@@ -139,7 +139,7 @@ struct RegionLaunch: Sendable {
     }
 
     /// Shows what the supervisor does until it has stopped everything.
-    private func follow(_ supervisor: Supervisor, baseURL: String) async throws {
+    private func follow(_ supervisor: Supervisor, baseURL: String, hasCompute: Bool) async throws {
         var failure: CommandFailure?
         var hypervisorDeaths = 0
         try await RegionConnection.with { connection in
@@ -151,7 +151,9 @@ struct RegionLaunch: Sendable {
                         group.addTask { await probe(supervisor) }
                     case .phase(.serving):
                         progress.step("ready at \(baseURL)")
-                        group.addTask { await welcome(connection: connection, baseURL: baseURL) }
+                        group.addTask {
+                            await welcome(connection: connection, baseURL: baseURL, hasCompute: hasCompute)
+                        }
                     case .phase(.drainingWorkers):
                         progress.step("stopping the gateway workers")
                         group.cancelAll()
@@ -204,10 +206,12 @@ struct RegionLaunch: Sendable {
         }
     }
 
-    private func welcome(connection: RegionConnection, baseURL: String) async {
+    private func welcome(connection: RegionConnection, baseURL: String, hasCompute: Bool) async {
         do {
             if FirstTenants.isRequested(in: options.state) {
-                try await FirstTenants(state: options.state, connection: connection, progress: progress).make()
+                try await FirstTenants(
+                    state: options.state, connection: connection, progress: progress, hasCompute: hasCompute
+                ).make()
             }
             Welcome(state: options.state, baseURL: baseURL).print()
         } catch is CancellationError {
