@@ -29,9 +29,11 @@ class Moment:
     kind: str
     what: str
     step: str = ""
+    #: What the operation is for; empty is whatever comes first.
+    subject: str = ""
 
     def __str__(self) -> str:
-        return "-".join(part for part in (self.kind, self.what, self.step) if part)
+        return "-".join(part for part in (self.kind, self.what, self.step, self.subject) if part)
 
     @property
     def condition(self) -> str:
@@ -47,24 +49,33 @@ class Moment:
         }[self.what]
 
     @property
-    def statements(self) -> str:
-        """The trigger that waits at this record."""
+    def guard(self) -> tuple[str, str]:
+        """The table that the record is in, and when a row of it is that record."""
+        subject = f" and {{}}.subject = '{self.subject}'" if self.subject else ""
         if self.what in ("claim", "undoing", "outcome"):
-            table, guard = "control.operation", f"new.kind = '{self.kind}' and {self.condition}"
-        else:
-            table = "control.operation_step"
-            guard = (f"new.name = '{self.step}' and {self.condition} and exists"
-                     f" (select from control.operation o where o.id = new.operation and o.kind = '{self.kind}')")
-        return f"""
-            create function public.planted_hold() returns trigger language plpgsql as $hold$ begin
-                if tg_op <> 'DELETE' and {guard} then
-                    perform pg_advisory_xact_lock_shared({HOLD});
-                end if;
-                return null;
-            end $hold$;
-            create trigger planted_hold after insert or update on {table}
-                for each row execute function public.planted_hold();
-        """
+            return "operation", f"new.kind = '{self.kind}' and {self.condition}" + subject.format("new")
+        return "operation_step", (
+            f"new.name = '{self.step}' and {self.condition} and exists (select from control.operation o"
+            f" where o.id = new.operation and o.kind = '{self.kind}'{subject.format('o')})")
+
+
+def hold_statements(held: tuple[Moment, ...]) -> str:
+    """Triggers that wait at each of these records."""
+    statements = ""
+    for table in ("operation", "operation_step"):
+        guards = [guard for where, guard in (moment.guard for moment in held) if where == table]
+        if guards:
+            statements += f"""
+                create function public.planted_hold_{table}() returns trigger language plpgsql as $hold$ begin
+                    if tg_op <> 'DELETE' and ({" or ".join(f"({guard})" for guard in guards)}) then
+                        perform pg_advisory_xact_lock_shared({HOLD});
+                    end if;
+                    return null;
+                end $hold$;
+                create trigger planted_hold after insert or update on control.{table}
+                    for each row execute function public.planted_hold_{table}();
+            """
+    return statements
 
 
 def moments(kind: str, steps: list[str], undone: list[str] | None = None) -> list[Moment]:
@@ -176,18 +187,18 @@ class Control:
     # Faults
 
     @contextlib.contextmanager
-    def held_at(self, moment: Moment) -> Iterator[Hold]:
-        """Plants the trigger, and holds whoever comes to that record until ``Hold.let_go`` or the end."""
+    def held_at(self, *held: Moment) -> Iterator[Hold]:
+        """Plants triggers, and holds whoever comes to one of these records until ``Hold.let_go`` or the end."""
         keeper = subprocess.Popen(
             self._command("control", "control"), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd="/")
         hold = Hold(self, keeper)
         try:
             hold.take()
-            self.sql(moment.statements)
+            self.sql(hold_statements(held))
             yield hold
         finally:
             hold.let_go(keeps_record=True)
-            self.sql("drop function if exists public.planted_hold() cascade")
+            self.sql("drop function if exists public.planted_hold_operation(), public.planted_hold_operation_step() cascade")
 
     @contextlib.contextmanager
     def busy_template(self) -> Iterator[None]:
@@ -223,9 +234,9 @@ class Hold:
         return self._control.sql(
             f"select pid from pg_locks where locktype = 'advisory' and not granted and objid = {HOLD} and objsubid = 1").split()
 
-    def wait(self, seconds: float = 20) -> None:
-        """Returns once the controller is stopped at the record."""
-        assert until(self._waiting, seconds), f"nobody came to the record\n{self._control.region.tail()}"
+    def wait(self, count: int = 1, seconds: float = 20) -> None:
+        """Returns once the controller is stopped at so many records."""
+        assert until(lambda: len(self._waiting()) >= count, seconds), f"nobody came to the record\n{self._control.region.tail()}"
 
     def let_go(self, keeps_record: bool) -> None:
         """Lets the record be written after all, although its writer is dead; or ends its session, so that it is lost."""
