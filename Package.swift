@@ -221,7 +221,8 @@ let package = Package(
         .target(
             name: "EventBus",
             dependencies: [
-                "ClinicalData", "CloudModel", "CloudTelemetry", "PostgresDriver", "SchemaMigration", "TenantRegistry",
+                "ClinicalData", "CloudModel", "CloudTelemetry", "PostgresDriver", "SchemaMigration", "StrictJSON",
+                "TenantRegistry",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),

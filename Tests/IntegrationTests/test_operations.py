@@ -68,7 +68,7 @@ def test_lists_are_filtered_and_paged(region: Region, control: Control):
 
 
 @pytest.mark.parametrize("query", [
-    "phase=done", "limit=0", "limit=201", "limit=x", "cursor=-1", "cursor=x", "parent=7", "kind=A", "kind=", "tenant=A", "phase=failed&phase=queued",
+    "phase=done", "limit=0", "limit=1001", "limit=x", "after=-1", "after=x", "cursor=1", "parent=7", "kind=A", "kind=", "tenant=A", "phase=failed&phase=queued",
 ])
 def test_a_bad_parameter_is_named(region: Region, query: str):
     """400 with a pointer to the parameter."""

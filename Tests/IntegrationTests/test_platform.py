@@ -7,6 +7,8 @@ import socket
 import uuid
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from jwt.algorithms import ECAlgorithm
 
 
 def test_health_and_readiness(region):
@@ -46,6 +48,58 @@ def test_references_of_the_document_resolve(region):
                 walk(member)
 
     walk(document)
+
+
+def pages(region, path: str, between=lambda: None) -> list[dict]:
+    """Every item of a list, page by page; `between` is called after each page."""
+    items: list[dict] = []
+    while path:
+        answer = region.api("GET", path)
+        assert answer.status == 200, answer
+        page = answer.json()
+        items += page["items"]
+        path = page.get("next")
+        between()
+    return items
+
+
+def test_clients_are_read_page_by_page_while_others_come_and_go(region, h1):
+    """Each that stays is on one page; the command line reads all pages."""
+    public = ec.generate_private_key(ec.SECP384R1()).public_key()
+    key = {"keys": [{**json.loads(ECAlgorithm.to_jwk(public)), "kid": "paged", "alg": "ES384"}]}
+    path = "/v1/tenants/h1/clients"
+
+    def make(name: str) -> None:
+        body = {"id": name, "name": name, "scope": "system/*.rs", "jwks": key}
+        assert region.api("POST", path, body).status == 201
+
+    for number in range(7):
+        make(f"paged-{number}")
+    turns = iter(range(100))
+
+    def disturb() -> None:
+        turn = next(turns)
+        make(f"paged-0-{turn}")
+        make(f"paged-5-{turn}")
+
+    seen = [item["id"] for item in pages(region, path + "?limit=2", disturb)]
+    assert len(seen) == len(set(seen)) and seen == sorted(seen)
+    assert [name for name in seen if len(name) == 7] == [f"paged-{number}" for number in range(7)]
+    everything = json.loads(region.run("client", "list", "--tenant", "h1", "-o", "json").stdout)
+    assert {client["id"] for client in everything} >= set(seen)
+    other = region.api("GET", path + "?limit=1").json()["next"].replace("/v1/tenants/h1/", "/v1/tenants/h2/")
+    assert region.api("GET", other).status == 400
+
+
+def test_tenants_clients_of_the_region_and_feeds_are_paged(region, h1, h2):
+    """One at a time is the same as all at once; at most 1000 at once."""
+    for path in ("/v1/tenants", "/v1/clients", "/v1/feeds"):
+        whole = [list(item.values())[:2] for item in pages(region, path)]
+        assert whole == [list(item.values())[:2] for item in pages(region, path + "?limit=1")]
+        for bad in ("limit=0", "limit=1001", "after=x", "page=2"):
+            answer = region.api("GET", f"{path}?{bad}")
+            assert answer.status == 400 and f"query:{bad.split('=')[0]}" in answer.text, answer
+    assert len(pages(region, "/v1/tenants?limit=1")) >= 2
 
 
 def test_metrics_are_prometheus_text(region, h1):

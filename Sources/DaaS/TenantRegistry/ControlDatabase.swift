@@ -73,6 +73,26 @@ package struct ControlDatabase: Sendable {
         try records(try await call(Self.tenantsStatement, [.text(Self.region), .null]))
     }
 
+    private static let pageStatement = PostgresStatement(
+        """
+        select \(TenantRecord.columns) from control.tenants($1, null)
+        where $2::text is null or id collate "C" > $2
+        order by id collate "C"
+        limit $3
+        """)
+
+    /// The tenants that the acting one may see, all of them for the region (nil), by id.
+    package func tenants(
+        _ page: PageRequest, acting: TenantID?
+    ) async throws(TenantRegistryError) -> Page<TenantRecord> {
+        let result = try await call(
+            Self.pageStatement,
+            [
+                .text(Self.realm(acting)), page.after.map { .text($0[0]) } ?? .null, .int4(page.fetchLimit),
+            ])
+        return Page(try records(result), of: page) { [$0.id] }
+    }
+
     private func records(_ result: PostgresResult) throws(TenantRegistryError) -> [TenantRecord] {
         var records: [TenantRecord] = []
         for index in 0..<result.count {

@@ -29,16 +29,30 @@ package struct ApplicationDatabase: Sendable {
         }
     }
 
-    /// All clients of a tenant or of the region (nil), by id.
+    private static let pageStatement = PostgresStatement(
+        """
+        select id, name, kind, keys, key_set_url, scopes, origins, disabled, created_at, institution
+        from control.clients($1, $2, null)
+        where $3::text is null or id collate "C" > $3
+        order by id collate "C"
+        limit $4
+        """)
+
+    /// The clients of a tenant or of the region (nil), by id.
     ///
     /// - Parameter acting: who asks; nil is the region's operator.
-    func clients(of tenant: TenantID?, acting: TenantID?) async throws(TenantRegistryError) -> [ClientRecord] {
+    func clients(
+        of tenant: TenantID?, _ page: PageRequest, acting: TenantID?
+    ) async throws(TenantRegistryError) -> Page<ClientRecord> {
         let result = try await control.call(
-            Self.clientsStatement,
-            [.text(ControlDatabase.realm(acting)), .text(ControlDatabase.realm(tenant)), .null])
+            Self.pageStatement,
+            [
+                .text(ControlDatabase.realm(acting)), .text(ControlDatabase.realm(tenant)),
+                page.after.map { .text($0[0]) } ?? .null, .int4(page.fetchLimit),
+            ])
         var clients: [ClientRecord] = []
         for row in result { clients.append(try ClientRecord(row: row, tenant: tenant)) }
-        return clients
+        return Page(clients, of: page) { [$0.id] }
     }
 
     private static let createStatement = PostgresStatement(

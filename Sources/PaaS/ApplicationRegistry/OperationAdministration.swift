@@ -25,13 +25,6 @@ package struct OperationAdministration: Sendable {
         }
     }
 
-    /// A part of a list, newest first.
-    package struct Page: Sendable, Hashable {
-        package let items: [OperationStatus]
-        /// Where the next page begins; nil at the end.
-        package let next: Int64?
-    }
-
     private let control: ControlDatabase
 
     package init(control: ControlDatabase) {
@@ -44,24 +37,22 @@ package struct OperationAdministration: Sendable {
         from control.operations($1, $2::uuid, $3, $4, $5, $6::uuid, $7, $8)
         """)
 
-    /// - Parameter before: ``Page/next`` of the page before.
+    /// The newest first; the key is the number of an operation.
     package func operations(
-        _ filter: Filter, before: Int64?, limit: Int, as principal: Principal
-    ) async throws(TenantRegistryError) -> Page {
+        _ filter: Filter, _ page: PageRequest, as principal: Principal
+    ) async throws(TenantRegistryError) -> Page<OperationStatus> {
         let result = try await control.call(
             Self.listStatement,
             [
                 .text(try Self.acting(principal)), .null, filter.tenant.map { .text($0.rawValue) } ?? .null,
                 filter.phase.map { .text($0.rawValue) } ?? .null, filter.kind.map { .text($0) } ?? .null,
-                filter.parent.map { .text($0) } ?? .null, before.map { .int8($0) } ?? .null,
-                // One more says whether there is a next page.
-                .int4(Int32(limit + 1)),
+                filter.parent.map { .text($0) } ?? .null,
+                page.after.flatMap { Int64($0[0]) }.map { .int8($0) } ?? .null, .int4(page.fetchLimit),
             ])
         do throws(PostgresError) {
-            var items: [OperationStatus] = []
-            for row in result.prefix(limit) { items.append(try OperationStatus(row: row, from: 1)) }
-            let next = result.count > limit ? try result[limit - 1].int8(0) : nil
-            return Page(items: items, next: next)
+            var found: [(number: Int64, operation: OperationStatus)] = []
+            for row in result { found.append((try row.int8(0), try OperationStatus(row: row, from: 1))) }
+            return Page(found, of: page) { [String($0.number)] }.map(\.operation)
         } catch {
             throw TenantRegistryError(error)
         }

@@ -21,11 +21,11 @@ package struct TenantAdministration: Sendable {
 
     // MARK: Tenants
 
-    /// Every tenant for the operator; its own for an administrator.
-    package func tenants(as principal: Principal) async throws(TenantRegistryError) -> [TenantRecord] {
-        if principal.kind == .operator { return try await control.tenants() }
-        guard principal.kind == .tenantAdministrator, let own = principal.tenant else { throw Self.denied }
-        return try await control.tenant(own).map { [$0] } ?? []
+    /// Every tenant for the operator, by id; its own for an administrator.
+    package func tenants(
+        _ page: PageRequest, as principal: Principal
+    ) async throws(TenantRegistryError) -> Page<TenantRecord> {
+        try await control.tenants(page, acting: try acting(principal))
     }
 
     /// - Throws: `unknown-tenant`, also for a tenant that is not the caller's.
@@ -68,12 +68,15 @@ package struct TenantAdministration: Sendable {
 
     // MARK: Clients
 
+    /// The clients of a tenant or of the region (nil), by id.
     package func clients(
-        of tenant: TenantID?, as principal: Principal
-    ) async throws(TenantRegistryError) -> [ClientDescription] {
+        of tenant: TenantID?, _ page: PageRequest, as principal: Principal
+    ) async throws(TenantRegistryError) -> Page<ClientDescription> {
         let acting = try acting(principal, on: tenant)
         try await requireTenant(tenant)
-        return try await database.clients(of: tenant, acting: acting).map { $0.description(endpoints: endpoints) }
+        return try await database.clients(of: tenant, page, acting: acting).map { client in
+            client.description(endpoints: endpoints)
+        }
     }
 
     /// - Throws: `unknown-tenant`.
@@ -136,16 +139,23 @@ package struct TenantAdministration: Sendable {
     }
 
     /// The acting tenant for the control database; nil is the region.
-    private func acting(_ principal: Principal, on tenant: TenantID?) throws(TenantRegistryError) -> TenantID? {
+    private func acting(_ principal: Principal) throws(TenantRegistryError) -> TenantID? {
         switch principal.kind {
         case .operator where principal.tenant == nil: return nil
         case .tenantAdministrator:
-            guard let own = principal.tenant, own == tenant else {
-                throw TenantRegistryError(.unknownTenant, "no such tenant")
-            }
+            guard let own = principal.tenant else { throw Self.denied }
             return own
         default: throw Self.denied
         }
+    }
+
+    /// The same for something of one tenant or of the region (nil). Another's tenant does not exist.
+    private func acting(_ principal: Principal, on tenant: TenantID?) throws(TenantRegistryError) -> TenantID? {
+        let acting = try acting(principal)
+        guard acting == nil || acting == tenant else {
+            throw TenantRegistryError(.unknownTenant, "no such tenant")
+        }
+        return acting
     }
 
     private func requireTenant(_ tenant: TenantID?) async throws(TenantRegistryError) {

@@ -1,3 +1,4 @@
+package import CloudModel
 import PostgresDriver
 package import TenantRegistry
 
@@ -34,18 +35,28 @@ package struct OutboxFeeds: Sendable {
         """
         select tenant, consumer, is_held, wish, position, deferred, parked, parked_changes, failure, reported_at
         from outbox.feeds('region', null)
+        where $1::text is null or (tenant collate "C", consumer collate "C") > ($1, $2)
+        order by tenant collate "C", consumer collate "C"
+        limit $3
         """)
 
-    /// Every feed of the region, by tenant and consumer.
-    package func list() async throws(TenantRegistryError) -> [FeedReport] {
+    /// The feeds of the region, by tenant and consumer.
+    package func list(_ page: PageRequest) async throws(TenantRegistryError) -> Page<FeedReport> {
         do {
-            return try await region.call(Self.feedsStatement, []).map { row in
+            let result = try await region.call(
+                Self.feedsStatement,
+                [
+                    page.after.map { .text($0[0]) } ?? .null, page.after.map { .text($0[1]) } ?? .null,
+                    .int4(page.fetchLimit),
+                ])
+            let reports = try result.map { row in
                 FeedReport(
                     tenant: try row.string(0), consumer: try row.string(1), isHeld: try row.bool(2),
                     wish: try row.optionalString(3).flatMap(FeedWish.init), position: try row.int8(4),
                     deferred: try row.int8(5), parked: try row.int8(6), parkedChanges: try row.string(7),
                     failure: try row.optionalString(8), reportedAt: try row.string(9))
             }
+            return Page(reports, of: page) { [$0.tenant, $0.consumer] }
         } catch {
             throw Self.failure(error)
         }

@@ -1,6 +1,7 @@
 import ClinicalData
 import NIOCore
 import PostgresDriver
+import StrictJSON
 
 /// The outbox of one tenant's database, for one consumer under one lease.
 struct TenantOutbox: Sendable {
@@ -133,21 +134,34 @@ struct TenantOutbox: Sendable {
 
     private static let parkedStatement = PostgresStatement(
         """
-        select coalesce(json_agg(json_build_object('event', p.event, 'type', p.type, 'id', p.id, 'version', p.version,
-            'attempts', p.attempts, 'reason', p.reason) order by p.seq), '[]')::text
-        from (
-            select d.seq, $2 || '-' || d.seq as event, k.type, k.id, k.version, d.attempts, d.reason
-            from outbox.deferred d
-            join fhir.change k on k.seq = d.seq
-            where d.consumer = $1 and d.is_parked
-            order by d.seq
-            limit 100
-        ) p
+        select d.seq, k.type, k.id, k.version, d.attempts, d.reason
+        from outbox.deferred d
+        join fhir.change k on k.seq = d.seq
+        where d.consumer = $1 and d.is_parked
+        order by d.seq
+        limit 100
         """)
 
     /// The first hundred parked changes as a JSON array.
     func parkedChanges() async throws -> String {
-        try await run(Self.parkedStatement, [.text(consumer), .text(source)])[0].string(0)
+        let parked = try await run(Self.parkedStatement, [.text(consumer)])
+        var writer = JSONWriter()
+        try writer.array { list in
+            for row in parked {
+                guard let type = ResourceType[try row.int2(1)] else {
+                    throw PostgresError(.decoding, "unknown resource type")
+                }
+                try list.object { change in
+                    change.member("event", OutboxEvent.ID(source, try row.int8(0)).description)
+                    change.member("type", type.name)
+                    change.member("id", try row.string(2))
+                    change.member("version", try row.int4(3))
+                    change.member("attempts", try row.int4(4))
+                    change.member("reason", try row.string(5))
+                }
+            }
+        }
+        return String(decoding: writer.bytes, as: UTF8.self)
     }
 
     private static let retryStatement = PostgresStatement("select outbox.retry($1, $2)")

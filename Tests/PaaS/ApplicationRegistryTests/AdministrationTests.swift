@@ -29,7 +29,10 @@ import Testing
                 id: id, name: "Klinik", timeZone: "Europe/Berlin", language: "de", kind: .clinic,
                 labels: ["ward": "3"]), as: admin)
         #expect(try await worker.administration.settled(tenant, within: .seconds(10))?.state == .ready)
-        #expect(try await worker.administration.tenants(as: admin).contains { $0.id == id })
+        let before = PageRequest(after: [String(id.dropLast())], limit: PageRequest.maximumLimit)
+        #expect(try await worker.administration.tenants(before, as: admin).items.contains { $0.id == id })
+        let after = PageRequest(after: [id], limit: PageRequest.maximumLimit)
+        #expect(try await !worker.administration.tenants(after, as: admin).items.contains { $0.id == id })
         let made = try await worker.administration.tenant(tenant, as: admin)
         #expect(made.timeZone == "Europe/Berlin" && made.kind == .clinic && made.labels == ["ward": "3"])
         #expect(made.operation == operation)
@@ -61,7 +64,9 @@ import Testing
         await #expect(throws: TenantRegistryError.self) {
             try await worker.administration.deleteTenant(tenant, as: who)
         }
-        await #expect(throws: TenantRegistryError.self) { try await worker.administration.clients(of: tenant, as: who) }
+        await #expect(throws: TenantRegistryError.self) {
+            try await worker.administration.clients(of: tenant, PageRequest(), as: who)
+        }
     }
 
     @Test func `an administrator manages the clients of its own tenant and sees no other`() async throws {
@@ -69,14 +74,14 @@ import Testing
         let mine = try await worker.region.makeTenant()
         let other = try await worker.region.makeTenant()
         let admin = try principal(.tenantAdministrator, mine)
-        #expect(try await worker.administration.tenants(as: admin).map(\.id) == [mine.rawValue])
+        #expect(try await worker.administration.tenants(PageRequest(), as: admin).items.map(\.id) == [mine.rawValue])
         let made = try await worker.administration.createClient(try newClient("a"), in: mine, as: admin)
         #expect(made.tenant == mine.rawValue)
-        #expect(try await worker.administration.clients(of: mine, as: admin).map(\.id) == ["a"])
+        #expect(try await worker.administration.clients(of: mine, PageRequest(), as: admin).items.map(\.id) == ["a"])
         try await worker.administration.disableClient("a", of: mine, as: admin)
         #expect(try await worker.administration.client("a", of: mine, as: admin).isDisabled)
         for attempt in [other, nil] {
-            await #expect { try await worker.administration.clients(of: attempt, as: admin) } throws: {
+            await #expect { try await worker.administration.clients(of: attempt, PageRequest(), as: admin) } throws: {
                 ($0 as? TenantRegistryError)?.code == .unknownTenant
             }
             await #expect(throws: TenantRegistryError.self) {

@@ -101,8 +101,9 @@ import Testing
         #expect(worker.verifier.cached(token) == nil)
         #expect(try await askToken().status == 401)
         #expect(try await worker.administration.settled(institution, within: .seconds(20)) == nil)
-        let left = try await worker.administration.clients(of: nil, as: admin)
-        #expect(!left.contains { $0.id == made.id })
+        let left = try await worker.administration.clients(
+            of: nil, PageRequest(limit: PageRequest.maximumLimit), as: admin)
+        #expect(!left.items.contains { $0.id == made.id })
     }
 
     @Test func `a region client needs an institution, and a tenant's client has none`() async throws {

@@ -1,3 +1,4 @@
+import CloudModel
 import Synchronization
 
 extension PlatformAPI {
@@ -10,7 +11,7 @@ extension PlatformAPI {
     ///   - limit: how many at most.
     package func operations(_ query: [(String, String)], limit: Int) async throws -> [JSONValue] {
         var items: [JSONValue] = []
-        let first = query + [("limit", String(min(max(limit, 1), 200)))]
+        let first = query + [("limit", String(min(max(limit, 1), PageRequest.maximumLimit)))]
         var next: String? = "/v1/operations?" + FormText.encode(first)
         while let current = next, items.count < limit {
             let page = try Self.body(of: try await send("GET", current))

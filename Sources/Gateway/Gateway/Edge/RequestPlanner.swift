@@ -81,6 +81,7 @@ struct RequestPlanner: Sendable {
         let principal = try await principal(for: route, head)
         let query = try query(head.query, allowed: route.queryNames)
         let deadline = NIODeadline.now() + services.limits.requestDeadline
+        let path = head.path.map { "/" + PercentCoding.encode($0) }.joined()
         var logger = services.logger
         logger[metadataKey: "request.id"] = .string(head.requestID)
         return RequestPlan(
@@ -88,8 +89,8 @@ struct RequestPlanner: Sendable {
         ) { [logger] body in
             try await route.handler(
                 GatewayRequest(
-                    method: route.method, parameters: parameters, query: query, headers: head.headers, body: body,
-                    requestID: head.requestID, remoteAddress: head.remoteAddress, principal: principal,
+                    method: route.method, path: path, parameters: parameters, query: query, headers: head.headers,
+                    body: body, requestID: head.requestID, remoteAddress: head.remoteAddress, principal: principal,
                     deadline: deadline, logger: logger))
         }
     }

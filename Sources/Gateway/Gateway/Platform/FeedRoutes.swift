@@ -20,7 +20,7 @@ package struct FeedRoutes: Sendable {
 
     package var routes: [Route] {
         [
-            Route(.get, "/v1/feeds", "listFeeds", audience: .anyPrincipal, handler: listFeeds),
+            .list("/v1/feeds", "listFeeds", handler: listFeeds),
             Route(.post, "/v1/feeds/{tenant}/retry", "retryFeeds", audience: .anyPrincipal, handler: retryFeeds),
             Route(.post, "/v1/feeds/{tenant}/rebuild", "rebuildFeeds", audience: .anyPrincipal, handler: rebuildFeeds),
         ]
@@ -28,14 +28,8 @@ package struct FeedRoutes: Sendable {
 
     @Sendable private func listFeeds(_ request: GatewayRequest) async throws -> ModuleResponse {
         try requireOperator(request)
-        let reports = try await feeds.list()
-        return .json(.ok) { writer in
-            writer.object { body in
-                body.arrayMember("items") { items in
-                    for report in reports { report.write(to: &items) }
-                }
-            }
-        }
+        let page = try await feeds.list(try request.page(by: .text, .text))
+        return .page(page, request) { report, items in report.write(to: &items) }
     }
 
     @Sendable private func retryFeeds(_ request: GatewayRequest) async throws -> ModuleResponse {

@@ -10,9 +10,6 @@ import TenantRegistry
 
 /// `/v1/operations…`: what was asked for, how far it is, and its end.
 package struct OperationRoutes: Sendable {
-    private static let defaultPage = 50
-    private static let largestPage = 200
-
     private let operations: OperationAdministration
     private let feed: OperationFeed
     private let authentication: Authentication
@@ -29,9 +26,9 @@ package struct OperationRoutes: Sendable {
 
     package var routes: [Route] {
         [
-            Route(
-                .get, "/v1/operations", "listOperations", audience: .anyPrincipal,
-                queryNames: ["tenant", "phase", "kind", "parent", "cursor", "limit"], handler: listOperations),
+            .list(
+                "/v1/operations", "listOperations", filters: ["tenant", "phase", "kind", "parent"],
+                handler: listOperations),
             Route(
                 .get, "/v1/operations/{operation}", "showOperation", audience: .anyPrincipal, handler: showOperation),
             Route(
@@ -44,18 +41,40 @@ package struct OperationRoutes: Sendable {
     }
 
     @Sendable private func listOperations(_ request: GatewayRequest) async throws -> ModuleResponse {
-        let caller = try request.caller
-        let question = try Question(request.query)
         let page = try await operations.operations(
-            question.filter, before: question.before, limit: question.limit, as: caller)
-        return .json(.ok) { writer in
-            writer.object { body in
-                body.arrayMember("items") { items in
-                    for operation in page.items { operation.write(to: &items) }
-                }
-                if let next = page.next { body.member("next", question.next(before: next)) }
-            }
+            try Self.filter(request), try request.page(by: .number), as: try request.caller)
+        return .page(page, request) { operation, items in operation.write(to: &items) }
+    }
+
+    /// Which operations are asked for.
+    private static func filter(_ request: GatewayRequest) throws(Problem) -> OperationAdministration.Filter {
+        var filter = OperationAdministration.Filter()
+        if let text = try request.parameter("tenant") {
+            guard let tenant = TenantID(text) else { throw .parameter("tenant", "not the name of a tenant") }
+            filter.tenant = tenant
         }
+        if let text = try request.parameter("phase") {
+            guard let phase = OperationStatus.Phase(rawValue: text) else {
+                let known = OperationStatus.Phase.allCases.map(\.rawValue).joined(separator: ", ")
+                throw .parameter("phase", "must be one of \(known)")
+            }
+            filter.phase = phase
+        }
+        if let text = try request.parameter("kind") {
+            let isKind =
+                (1...60).contains(text.utf8.count)
+                && text.utf8.allSatisfy { byte in
+                    (UInt8(ascii: "a")...UInt8(ascii: "z")).contains(byte) || byte == UInt8(ascii: ".")
+                        || byte == UInt8(ascii: "-")
+                }
+            guard isKind else { throw .parameter("kind", "must be like tenant.create") }
+            filter.kind = text
+        }
+        if let text = try request.parameter("parent") {
+            guard GatewayRequest.isUUID(text) else { throw .parameter("parent", "not the id of an operation") }
+            filter.parent = text
+        }
+        return filter
     }
 
     @Sendable private func showOperation(_ request: GatewayRequest) async throws -> ModuleResponse {
@@ -95,78 +114,6 @@ package struct OperationRoutes: Sendable {
             } catch let error as TenantRegistryError where error.code == .conflict {
                 throw Problem(.tooLate, error.message)
             }
-        }
-    }
-
-    /// What a list is asked for.
-    private struct Question {
-        let filter: OperationAdministration.Filter
-        let before: Int64?
-        let limit: Int
-        private let query: HTTPQuery
-
-        init(_ query: HTTPQuery) throws(Problem) {
-            self.query = query
-            let names = Set(query.parameters.map(\.name))
-            for name in names where query.only(name) == nil {
-                throw Self.problem(name, "given more than once")
-            }
-            var filter = OperationAdministration.Filter()
-            if let text = query.first("tenant") {
-                guard let tenant = TenantID(text) else { throw Self.problem("tenant", "not the name of a tenant") }
-                filter.tenant = tenant
-            }
-            if let text = query.first("phase") {
-                guard let phase = OperationStatus.Phase(rawValue: text) else {
-                    let known = OperationStatus.Phase.allCases.map(\.rawValue).joined(separator: ", ")
-                    throw Self.problem("phase", "must be one of \(known)")
-                }
-                filter.phase = phase
-            }
-            if let text = query.first("kind") {
-                let isKind =
-                    (1...60).contains(text.utf8.count)
-                    && text.utf8.allSatisfy { byte in
-                        (UInt8(ascii: "a")...UInt8(ascii: "z")).contains(byte) || byte == UInt8(ascii: ".")
-                            || byte == UInt8(ascii: "-")
-                    }
-                guard isKind else { throw Self.problem("kind", "must be like tenant.create") }
-                filter.kind = text
-            }
-            if let text = query.first("parent") {
-                guard GatewayRequest.isUUID(text) else { throw Self.problem("parent", "not the id of an operation") }
-                filter.parent = text
-            }
-            if let text = query.first("cursor") {
-                guard let before = Int64(text), before > 0 else {
-                    throw Self.problem("cursor", "not a cursor of this list")
-                }
-                self.before = before
-            } else {
-                before = nil
-            }
-            if let text = query.first("limit") {
-                guard let limit = Int(text), (1...OperationRoutes.largestPage).contains(limit) else {
-                    throw Self.problem("limit", "must be from 1 to \(OperationRoutes.largestPage)")
-                }
-                self.limit = limit
-            } else {
-                limit = OperationRoutes.defaultPage
-            }
-            self.filter = filter
-        }
-
-        /// The address of the next page.
-        func next(before: Int64) -> String {
-            var parameters = query.parameters.filter { $0.name != "cursor" }
-            parameters.append(HTTPQuery.Parameter(name: "cursor", value: String(before)))
-            return "/v1/operations?" + HTTPQuery(parameters).text
-        }
-
-        private static func problem(_ name: String, _ detail: String) -> Problem {
-            Problem(
-                .invalidInput, "The parameter \(name) is wrong: \(detail).",
-                fields: [Problem.Field(pointer: "query:" + name, detail: detail)])
         }
     }
 }

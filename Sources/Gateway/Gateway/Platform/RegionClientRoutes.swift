@@ -20,7 +20,7 @@ package struct RegionClientRoutes: Sendable {
 
     package var routes: [Route] {
         [
-            Route(.get, "/v1/clients", "listRegionClients", audience: .anyPrincipal, handler: listRegionClients),
+            .list("/v1/clients", "listRegionClients", handler: listRegionClients),
             Route(
                 .post, "/v1/clients", "createRegionClient", audience: .anyPrincipal, bodyLimit: bodyBytes,
                 handler: createRegionClient),
@@ -33,14 +33,9 @@ package struct RegionClientRoutes: Sendable {
     }
 
     @Sendable private func listRegionClients(_ request: GatewayRequest) async throws -> ModuleResponse {
-        let clients = try await administration.clients(of: nil, as: try request.caller)
-        return .json(.ok) { writer in
-            writer.object { body in
-                body.arrayMember("items") { items in
-                    for client in clients { client.write(to: &items) }
-                }
-            }
-        }
+        let page = try await administration.clients(
+            of: nil, try request.page(by: .text), as: try request.caller)
+        return .page(page, request) { client, items in client.write(to: &items) }
     }
 
     @Sendable private func createRegionClient(_ request: GatewayRequest) async throws -> ModuleResponse {

@@ -27,13 +27,13 @@ package struct TenantRoutes: Sendable {
 
     package var routes: [Route] {
         [
-            Route(.get, "/v1/tenants", "listTenants", audience: .anyPrincipal, handler: listTenants),
+            .list("/v1/tenants", "listTenants", handler: listTenants),
             Route(
                 .post, "/v1/tenants", "createTenant", audience: .anyPrincipal, bodyLimit: bodyBytes,
                 handler: createTenant),
             Route(.get, "/v1/tenants/{tenant}", "showTenant", audience: .anyPrincipal, handler: showTenant),
             Route(.delete, "/v1/tenants/{tenant}", "deleteTenant", audience: .anyPrincipal, handler: deleteTenant),
-            Route(.get, "/v1/tenants/{tenant}/clients", "listClients", audience: .anyPrincipal, handler: listClients),
+            .list("/v1/tenants/{tenant}/clients", "listClients", handler: listClients),
             Route(
                 .post, "/v1/tenants/{tenant}/clients", "createClient", audience: .anyPrincipal, bodyLimit: bodyBytes,
                 handler: createClient),
@@ -49,13 +49,9 @@ package struct TenantRoutes: Sendable {
     // MARK: Tenants
 
     @Sendable private func listTenants(_ request: GatewayRequest) async throws -> ModuleResponse {
-        let tenants = try await administration.tenants(as: try request.caller)
-        return .json(.ok) { writer in
-            writer.object { body in
-                body.arrayMember("items") { items in
-                    for tenant in tenants { tenant.write(to: &items, endpoints: administration.endpoints) }
-                }
-            }
+        let page = try await administration.tenants(try request.page(by: .text), as: try request.caller)
+        return .page(page, request) { tenant, items in
+            tenant.write(to: &items, endpoints: administration.endpoints)
         }
     }
 
@@ -101,14 +97,9 @@ package struct TenantRoutes: Sendable {
     // MARK: Clients
 
     @Sendable private func listClients(_ request: GatewayRequest) async throws -> ModuleResponse {
-        let clients = try await administration.clients(of: try request.tenant, as: try request.caller)
-        return .json(.ok) { writer in
-            writer.object { body in
-                body.arrayMember("items") { items in
-                    for client in clients { client.write(to: &items) }
-                }
-            }
-        }
+        let page = try await administration.clients(
+            of: try request.tenant, try request.page(by: .text), as: try request.caller)
+        return .page(page, request) { client, items in client.write(to: &items) }
     }
 
     @Sendable private func createClient(_ request: GatewayRequest) async throws -> ModuleResponse {

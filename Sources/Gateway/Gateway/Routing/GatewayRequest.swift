@@ -8,6 +8,8 @@ package import NIOCore
 /// A request to a route of the gateway itself: authenticated as its audience asks, query and body read.
 package struct GatewayRequest: Sendable {
     package let method: HTTPRequest.Method
+    /// As it was asked for, each segment encoded again: `/v1/tenants/h1/clients`.
+    package let path: String
     /// Values of the pattern's parameters.
     package let parameters: [String: String]
     package let query: HTTPQuery
