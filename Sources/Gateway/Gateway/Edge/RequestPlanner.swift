@@ -41,7 +41,7 @@ struct RequestPlanner: Sendable {
         throw .nothingHere
     }
 
-    private static let knownMethods: Set<HTTPRequest.Method> = [.get, .head, .post, .put, .patch, .delete]
+    private static let knownMethods: Set<HTTPRequest.Method> = [.get, .head, .post, .put, .patch, .delete, .trace]
 
     private static func isGuarded(_ path: [String]) -> Bool {
         ["t", "region", "v1"].contains(path.first)
