@@ -10,6 +10,7 @@ import uuid
 
 import pytest
 
+from blackbox.administrator import administrator, call
 from blackbox.control import Control, events, tenant_body
 from blackbox.region import Region, until
 
@@ -93,6 +94,59 @@ def test_a_system_client_sees_no_operations(region: Region, h1):
     for method, path in (("GET", ""), ("GET", f"/{operation}"), ("GET", f"/{operation}/events"), ("POST", f"/{operation}/cancel")):
         assert region.web.request(method, f"/v1/operations{path}", None, headers).status == 403, path
         assert region.web.request(method, f"/v1/operations{path}").status == 401, path
+
+
+def test_a_tenants_administrator_sees_its_tenants_operations_only(region: Region, control: Control, new_tenant):
+    """Listed, shown, watched; another's and the region's are not there, in the same words as what was never there."""
+    mine, other = new_tenant().name, new_tenant().name
+    own = region.api("GET", f"/v1/operations?tenant={mine}").json()["items"][0]["id"]
+    foreign = region.api("GET", f"/v1/operations?tenant={other}").json()["items"][0]["id"]
+    token = administrator(region, mine)
+    for query in ("", f"?tenant={mine}", "?kind=tenant.create"):
+        listed = call(region, token, "GET", "/v1/operations" + query).json()["items"]
+        assert own in [o["id"] for o in listed] and {o["tenant"] for o in listed} == {mine}, listed
+    assert call(region, token, "GET", f"/v1/operations?tenant={other}").json()["items"] == []
+    assert call(region, token, "GET", f"/v1/operations/{own}").json() == control.operation(own)
+    seen = list(events(region, f"/v1/operations/{own}/events", str(token)))
+    assert seen[-1][1] == "end" and seen[-1][2]["phase"] == "succeeded"
+    # What is done with the tenant as a whole is the region's to stop.
+    assert call(region, token, "POST", f"/v1/operations/{own}/cancel").status == 403
+    never = str(uuid.uuid4())
+    for method, path in (("GET", ""), ("GET", "/events"), ("POST", "/cancel")):
+        answer = call(region, token, method, f"/v1/operations/{foreign}{path}")
+        nothing = call(region, token, method, f"/v1/operations/{never}{path}")
+        assert (answer.status, nothing.status) == (404, 404), (method, path, answer)
+        assert {**answer.json(), "requestId": ""} == {**nothing.json(), "requestId": ""}, answer
+    assert call(region, token, "POST", "/v1/operations", {"kind": "apply"}).status in (400, 403)
+
+
+def test_an_applys_progress_can_be_watched(region: Region, control: Control, tmp_path):
+    """While its parts stand still half-way, `operation watch` shows percents between the ends; they only grow."""
+    for number in range(3):
+        (tmp_path / f"op-part-{number}.yaml").write_text(
+            f"id: op-part-{number}\nkind: clinic\nname: Part\ntimeZone: UTC\nlanguage: en\n")
+    applying = threading.Thread(target=lambda: region.run("apply", "-f", str(tmp_path), "--yes"))
+    watched: list[dict] = []
+
+    def watch(identity: str) -> None:
+        lines = region.run("operation", "watch", identity, "-o", "json").stdout.splitlines()
+        watched.extend(json.loads(line) for line in lines)
+    running = lambda: region.api("GET", "/v1/operations?kind=apply&phase=running").json()["items"]
+    with control.busy_template():
+        applying.start()
+        assert until(lambda: any(0 < o["percent"] < 100 for o in running()), 20), running()
+        (operation,) = running()
+        watching = threading.Thread(target=watch, args=(operation["id"],))
+        watching.start()
+        time.sleep(1)
+    for thread in (watching, applying):
+        thread.join(60)
+    percents = [o["percent"] for o in watched]
+    assert percents == sorted(percents) and percents[-1] == 100, percents
+    assert any(0 < percent < 100 for percent in percents), percents
+    assert watched[-1]["kind"] == "apply" and watched[-1]["phase"] == "succeeded"
+    parts = region.api("GET", f"/v1/operations?parent={operation['id']}").json()["items"]
+    assert sorted(p["subject"] for p in parts) == [f"op-part-{n}" for n in range(3)]
 
 
 def test_a_cancelled_tenant_leaves_nothing_and_its_name_is_free(region: Region, control: Control):

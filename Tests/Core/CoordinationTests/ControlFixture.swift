@@ -25,11 +25,11 @@ struct ControlFixture: Sendable {
         }
     }
 
+    /// - Parameter version: of an older build; nil is the one of this.
     static func run<Result: Sendable>(
-        _ body: @Sendable (ControlFixture) async throws -> Result
+        version: Int? = nil, _ body: @Sendable (ControlFixture) async throws -> Result
     ) async throws -> Result {
         try await TestPostgres.withPool(maximumConnections: 12) { pool in
-            let series = try RegionSchemas.current().control
             try await prepared.value
             try await pool.withConnection { connection in
                 try await connection.execute(
@@ -38,10 +38,19 @@ struct ControlFixture: Sendable {
                         execute format('grant create on database %I to medcloud_owner', current_database());
                     end $grant$;
                     """)
-                try await Migrator(series).run(on: connection, role: "medcloud_owner")
             }
-            return try await body(ControlFixture(pool: pool))
+            let fixture = ControlFixture(pool: pool)
+            try await fixture.migrate(to: version)
+            return try await body(fixture)
         }
+    }
+
+    /// Brings the database to a version; nil is the one of this build.
+    func migrate(to version: Int? = nil) async throws {
+        let all = try RegionSchemas.current().control
+        let series = try MigrationSeries(
+            name: all.name, migrations: Array(all.migrations.prefix(version ?? all.version)))
+        try await pool.withConnection { try await Migrator(series).run(on: $0, role: "medcloud_owner") }
     }
 
     /// Leads on `session` and gives the context of that term.
