@@ -139,7 +139,10 @@ let package = Package(
                 .product(name: "NIOCore", package: "swift-nio"),
             ],
             path: "Sources/IaaS/ResourcePools",
-            resources: [.embedInCode("Migrations/V0006__create_resource_pools.sql")]),
+            resources: [
+                .embedInCode("Migrations/V0006__create_resource_pools.sql"),
+                .embedInCode("Migrations/V0010__say_what_is_known.sql"),
+            ]),
 
         // MARK: DaaS — databases per tenant
 
@@ -147,7 +150,7 @@ let package = Package(
         .target(
             name: "TenantRegistry",
             dependencies: [
-                "CloudModel", "PostgresDriver", "SchemaMigration", "StrictJSON",
+                "CloudModel", "Coordination", "PostgresDriver", "SchemaMigration", "StrictJSON",
                 .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
@@ -161,7 +164,8 @@ let package = Package(
         .target(
             name: "DatabaseService",
             dependencies: [
-                "CloudModel", "Coordination", "PostgresDriver", "SchemaMigration", "StrictJSON", "TenantRegistry",
+                "CloudModel", "Coordination", "PostgresDriver", "ResourcePools", "SchemaMigration", "StrictJSON",
+                "TenantRegistry",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
@@ -215,6 +219,7 @@ let package = Package(
                 .embedInCode("Migrations/V0003__create_idempotency.sql"),
                 .embedInCode("Migrations/V0004__region_client.sql"),
                 .embedInCode("Migrations/V0008__create_specification.sql"),
+                .embedInCode("Migrations/V0009__note_requests.sql"),
             ]),
 
         /// The outbox: what leaves a tenant's database, ordered, at least once, under a lease.
@@ -523,7 +528,7 @@ let package = Package(
         .testTarget(
             name: "CLITests",
             dependencies: [
-                "CloudModel", "OperatorCommands", "TenantManifest", "Virtualization",
+                "CloudModel", "OperatorCommands", "RegionController", "TenantManifest", "Virtualization",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Crypto", package: "swift-crypto"),
             ],

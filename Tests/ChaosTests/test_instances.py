@@ -7,6 +7,8 @@ operation: a round holds the making of one machine, the removal of the one befor
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 
 import pytest
@@ -132,3 +134,24 @@ def play(control: Control, host: Host, number: int, held: dict[str, Moment], kee
         return not found
     assert until(is_whole, 30 - (time.monotonic() - killed), pause=0.2), f"{[str(p) for p in planted]}: {found}"
     print(f"round {number}: whole {time.monotonic() - killed:.1f} s after the kill at {', '.join(str(p) for p in planted)}")
+
+
+@pytest.mark.parametrize("policy", ["report", "repair"])
+def test_a_killed_guest_is_reported_or_started_again(control: Control, policy: str):
+    """kill -9 of QEMU: seen within ten seconds, and put right where that is the tenant's policy."""
+    control.sql(f"begin; set local control.acting = 'region'; select control.set_drift_policy('test', '{TENANT}', '{policy}'); commit")
+    host = Host(control.region)
+    control.ended(ask(control, "POST", "instances", machine("victim", 1)))
+    (name,) = host.guests()
+    (pid,) = host.guest_pids()
+    os.kill(pid, signal.SIGKILL)
+    killed = time.monotonic()
+    if policy == "report":
+        found = lambda: [(d["kind"], d["name"], d["action"]) for d in control.region.api("GET", "/v1/drift").json()["items"]]
+        assert until(lambda: found() == [("stopped", "victim", "reported")], 10), found()
+        assert control.region.api("GET", f"{PATH}/instances/victim").json()["status"]["state"] == "stopped"
+    else:
+        assert until(lambda: host.guests() == {name}, 10), control.region.tail()
+    print(f"{policy} {time.monotonic() - killed:.2f} s after the kill")
+    control.ended(ask(control, "DELETE", "instances/victim"))
+    assert differences(control, host) == []

@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from blackbox.administrator import administrator, call
 from blackbox.region import Region, until
-from blackbox.tokens import AccessToken, Client
 
 MIB = 1 << 20
 QUOTA = {"instances": 10, "running": 10, "vcpus": 40, "memory": 10 << 30, "storage": 100 << 30, "networks": 4}
@@ -60,35 +60,6 @@ def finish(region: Region, answer) -> dict:
     operation = ended(region, answer)
     assert operation["phase"] == "succeeded", operation
     return operation
-
-
-def administrator(region: Region, tenant: str) -> AccessToken:
-    """A token of the tenant's administrator, made when it is first asked for."""
-    from cryptography.hazmat.primitives.asymmetric import ec
-    from jwt.algorithms import ECAlgorithm
-
-    path = region.state / "clients" / tenant / f"{tenant}-admin-test.json"
-    if not path.exists():
-        key = ec.generate_private_key(ec.SECP384R1())
-        private = {**json.loads(ECAlgorithm.to_jwk(key)), "kid": "admin", "alg": "ES384"}
-        public = {name: value for name, value in private.items() if name != "d"}
-        answer = region.api("POST", f"/v1/tenants/{tenant}/clients", {
-            "id": path.stem, "name": "Administrator", "kind": "tenant-administrator", "scope": "system/Patient.rs",
-            "jwks": {"keys": [public]}})
-        assert answer.status == 201, answer
-        path.write_text(json.dumps({
-            "clientID": path.stem, "privateKey": private, "tokenURL": answer.json()["tokenEndpoint"],
-            "scope": "system/Patient.rs"}))
-    return AccessToken(region.web, Client(path))
-
-
-def call(region: Region, token, method: str, path: str, body=None, **headers):
-    """One call with another's token."""
-    sent = {"Authorization": f"Bearer {token}", "Idempotency-Key": str(uuid.uuid4()), **headers}
-    if body is not None:
-        sent["Content-Type"] = "application/json"
-        body = json.dumps(body)
-    return region.web.request(method, path, body, sent)
 
 
 def used(region: Region, tenant: str) -> dict[str, int]:
@@ -212,6 +183,40 @@ def test_bad_requests(cloud):
     below = cloud.api("PUT", f"{path}/quota", {**QUOTA, "networks": 0})
     assert below.status == 400 and below.json()["errors"][0]["pointer"] == "/networks", below
     assert cloud.api("PUT", f"{path}/quota", {**QUOTA, "gpus": 1}).status == 400
+
+
+def test_lists_are_paged(cloud):
+    """Each item once, by name, whatever the size of a page; the command line reads all pages."""
+    path = "/v1/tenants/c2"
+    names = [f"page-{n}" for n in range(3)]
+    finish(cloud, cloud.api("POST", f"{path}/networks", {"name": "pages", "cidr": "10.50.9.0/24"}))
+    for answer in [cloud.api("POST", f"{path}/instances", instance(name, network="pages", running=False)) for name in names]:
+        finish(cloud, answer)
+
+    def read(where: str, limit: int) -> list[str]:
+        found: list[str] = []
+        following = f"{where}?limit={limit}"
+        while following:
+            page = cloud.api("GET", following).json()
+            assert len(page["items"]) <= limit
+            found += [item["name"] for item in page["items"]]
+            following = page.get("next")
+        return found
+    for limit in (1, 2, 3, 1000):
+        assert read(f"{path}/instances", limit) == names
+        assert read(f"{path}/networks", limit) == ["lan", "pages"]
+        assert read("/v1/images", limit) == ["probe"]
+        assert read("/v1/drift", limit) == []
+    for where in (f"{path}/instances", f"{path}/networks", "/v1/images", "/v1/drift"):
+        for bad in ("limit=0", "limit=1001", "after=x", "page=2", "limit=1&limit=2"):
+            answer = cloud.api("GET", f"{where}?{bad}")
+            assert answer.status == 400, (where, bad, answer)
+    other = cloud.api("GET", f"{path}/instances?limit=1").json()["next"].split("after=")[1]
+    assert cloud.api("GET", f"{path}/networks?after={other}").status == 400
+    assert cloud.run("instance", "list", "--tenant", "c2", "-o", "name").stdout.split() == names
+    for name in names:
+        finish(cloud, cloud.api("DELETE", f"{path}/instances/{name}"))
+    finish(cloud, cloud.api("DELETE", f"{path}/networks/pages"))
 
 
 def test_who_may(cloud):

@@ -143,7 +143,7 @@ package final class TestRegion: Sendable {
             ControllerWork(
                 duties: [.assertionPurge],
                 prepare: [{ try await OperatorRegistration.register(publicKey: jwk, on: $0) }])
-            + .tenants(connections: connections, key: key, logger: Self.logger)
+            + .tenants(connections: connections, key: key)
         return ControllerService(
             connections: connections, key: key, schemas: schemas, work: work, version: "test", process: getpid(),
             onReady: onReady, logger: Self.logger)

@@ -1,5 +1,4 @@
 import Coordination
-package import Logging
 import NIOCore
 import PostgresDriver
 import StrictJSON
@@ -7,12 +6,12 @@ package import TenantRegistry
 
 extension ControllerWork {
     /// Making and removing tenants, and looking for what no tenant owns.
-    package static func tenants(connections: ClusterConnections, key: RegionKey, logger: Logger) -> ControllerWork {
+    package static func tenants(connections: ClusterConnections, key: RegionKey) -> ControllerWork {
         let pool = connections.provisioningPool(cluster: ClusterConnections.cell)
         let provisioner = TenantProvisioner(pool: pool, key: key)
         return ControllerWork(
             handlers: [TenantCreation(provisioner: provisioner), TenantDeletion(provisioner: provisioner)],
-            duties: [.orphanReport(provisioner: provisioner, logger: logger)],
+            duties: [.orphanReport(provisioner: provisioner)],
             cleanUp: [{ await pool.shutdown() }])
     }
 }

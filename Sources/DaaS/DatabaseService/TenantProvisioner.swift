@@ -136,16 +136,23 @@ package struct TenantProvisioner: Sendable {
 
     private static let namesStatement = PostgresStatement(
         """
-        select datname from pg_database where datname ~ '^t_[a-z2-7]{26}$'
-        union
-        select regexp_replace(rolname, '_gw$', '') from pg_roles where rolname ~ '^t_[a-z2-7]{26}(_gw)?$'
+        select n.name, string_agg(distinct n.what, ' and ' order by n.what)
+        from (
+            select datname::text as name, 'a database' as what from pg_database where datname ~ '^t_[a-z2-7]{26}$'
+            union all
+            select regexp_replace(rolname, '_gw$', ''), 'roles' from pg_roles where rolname ~ '^t_[a-z2-7]{26}(_gw)?$'
+        ) n
+        group by n.name
         """)
 
-    /// Every name of which the cell holds a database or a role.
-    package func namesPresent() async throws(DatabaseServiceError) -> Set<DatabaseName> {
+    /// Every name of which the cell holds a database or a role, with which of them: `a database and roles`.
+    package func namesPresent() async throws(DatabaseServiceError) -> [DatabaseName: String] {
         do {
-            let result = try await pool.query(Self.namesStatement, [], deadline: nil)
-            return Set(try result.compactMap { DatabaseName(try $0.string(0)) })
+            var names: [DatabaseName: String] = [:]
+            for row in try await pool.query(Self.namesStatement, [], deadline: nil) {
+                if let name = DatabaseName(try row.string(0)) { names[name] = try row.string(1) }
+            }
+            return names
         } catch {
             throw DatabaseServiceError(.step, "the cell's databases cannot be listed", cause: error)
         }

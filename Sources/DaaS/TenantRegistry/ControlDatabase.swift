@@ -1,4 +1,5 @@
 package import CloudModel
+package import Coordination
 package import NIOCore
 package import PostgresDriver
 
@@ -14,11 +15,19 @@ package struct ControlDatabase: Sendable {
 
     private let pool: PostgresPool
     private let timeout: TimeAmount
+    private var request: RequestKey?
 
     /// - Parameter timeout: how long one call may take.
     package init(pool: PostgresPool, timeout: TimeAmount = .seconds(4)) {
         self.pool = pool
         self.timeout = timeout
+    }
+
+    /// The same, where what is begun is noted with the request that began it.
+    package func asked(by request: RequestKey) -> ControlDatabase {
+        var asked = self
+        asked.request = request
+        return asked
     }
 
     /// How a gateway worker connects to `control`.
@@ -47,7 +56,7 @@ package struct ControlDatabase: Sendable {
         _ statement: PostgresStatement, _ values: [PostgresValue], within limit: TimeAmount? = nil
     ) async throws(TenantRegistryError) -> PostgresResult {
         do {
-            return try await pool.query(statement, values, deadline: .now() + (limit ?? timeout))
+            return try await pool.query(statement, values, for: request, deadline: .now() + (limit ?? timeout))
         } catch let error as PostgresError {
             throw TenantRegistryError(error)
         } catch {

@@ -18,7 +18,7 @@ package enum RegionController {
         let connections = ClusterConnections(state: state, eventLoopGroup: eventLoopGroup, logger: logger)
         let work =
             ControllerWork.operatorRegistration(state: state, logger: logger)
-            + .tenants(connections: connections, key: key, logger: logger)
+            + .tenants(connections: connections, key: key)
             + .compute(configuration, logger: logger)
         return ControllerService(
             connections: connections, key: key, schemas: try .current(), work: work, version: Release.version,

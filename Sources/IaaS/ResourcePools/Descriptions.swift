@@ -51,6 +51,28 @@ package struct InstanceDescription: Sendable, Hashable {
     /// RFC 3339, UTC.
     package let createdAt: String
     package let changedAt: String
+    /// When the controller looked at the hypervisor last; nil is never.
+    package let seenAt: String?
+    /// Whether what was seen then still counts. State, readiness and reason above are as of then.
+    package let isKnown: Bool
+    /// Whether the region has a hypervisor at all.
+    package let hasCompute: Bool
+
+    /// What the API says of the state: what the machine does by itself nobody knows without looking; what an operation does,
+    /// and what never came to be, is on record.
+    package var shownState: String {
+        switch state {
+        case .running, .stopped, .crashed: isKnown || operation != nil ? state.rawValue : "unknown"
+        case .requested, .starting, .stopping, .rebooting, .updating, .deleting, .failed: state.rawValue
+        }
+    }
+
+    private var shownReason: String? {
+        guard !isKnown else { return reason }
+        let cause = hasCompute ? "the hypervisor does not answer" : "this region runs without compute"
+        guard let seenAt else { return "\(cause), and the machine was never seen" }
+        return "\(cause); the machine was \(observed ?? "not there") when it was last seen at \(seenAt)"
+    }
 
     package func write(to writer: inout JSONWriter) {
         writer.object {
@@ -59,12 +81,13 @@ package struct InstanceDescription: Sendable, Hashable {
             $0.member("createdAt", createdAt)
             $0.member("spec", raw: specification.utf8)
             $0.member("status") {
-                $0.member("state", state.rawValue)
-                $0.member("ready", isReady)
-                $0.member("reason", reason)
+                $0.member("state", shownState)
+                $0.member("ready", isReady && isKnown)
+                $0.member("reason", shownReason)
                 $0.member("address", address)
                 $0.member("macAddress", macAddress)
                 $0.member("observed", observed)
+                $0.member("seenAt", seenAt)
                 $0.member("restarts", restarts)
                 $0.member("operation", operation)
                 $0.member("changedAt", changedAt)
@@ -94,10 +117,12 @@ package struct ImageDescription: Sendable, Hashable {
 
 /// A difference between what was asked for and what is.
 package struct DriftDescription: Sendable, Hashable {
-    /// Nil for what the host holds and no tenant knows.
+    /// Nil for what the host or a cell holds and no tenant knows.
     package let tenant: String?
+    /// The name on the host or in the cell.
+    package let resource: String
     package let kind: String
-    /// The instance's name; of an orphan its name on the host.
+    /// The instance's name; of an orphan its resource.
     package let name: String
     package let expected: String
     package let found: String

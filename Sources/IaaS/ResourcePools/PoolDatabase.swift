@@ -8,6 +8,7 @@ package import PostgresDriver
 package struct PoolDatabase: Sendable {
     private let pool: PostgresPool
     private let timeout: TimeAmount
+    private var request: RequestKey?
 
     /// - Parameters:
     ///   - pool: connections to `control` in the gateway's role.
@@ -17,13 +18,20 @@ package struct PoolDatabase: Sendable {
         self.timeout = timeout
     }
 
+    /// The same, where what is begun is noted with the request that began it.
+    package func asked(by request: RequestKey) -> PoolDatabase {
+        var asked = self
+        asked.request = request
+        return asked
+    }
+
     private static func realm(_ acting: TenantID?) -> PostgresValue { .text(acting?.rawValue ?? "region") }
 
     private func call(
         _ statement: PostgresStatement, _ values: [PostgresValue]
     ) async throws(ResourcePoolError) -> PostgresResult {
         do {
-            return try await pool.query(statement, values, deadline: .now() + timeout)
+            return try await pool.query(statement, values, for: request, deadline: .now() + timeout)
         } catch let error as PostgresError {
             throw ResourcePoolError(error)
         } catch {
@@ -123,6 +131,14 @@ package struct PoolDatabase: Sendable {
 
     // MARK: What is
 
+    /// The last arguments of lists; no limit is all.
+    private static func page(_ name: String?, _ last: String?, _ limit: Int?) -> [PostgresValue] {
+        [
+            name.map { .text($0) } ?? .null, last.map { .text($0) } ?? .null,
+            limit.map { .int4(Int32($0)) } ?? .null,
+        ]
+    }
+
     private static let quotas = PostgresStatement("select dimension, maximum, used from control.quotas($1, $2)")
 
     package func quotas(of tenant: TenantID, acting: TenantID?) async throws(ResourcePoolError) -> [Quota] {
@@ -133,14 +149,17 @@ package struct PoolDatabase: Sendable {
     }
 
     private static let networks = PostgresStatement(
-        "select name, cidr, state, reason, operation, instances, created_at from control.networks($1, $2, $3)")
+        """
+        select name, cidr, state, reason, operation, instances, created_at
+        from control.networks($1, $2, $3, $4, $5)
+        """)
 
-    /// All networks of a tenant by name, or the one of this name.
+    /// Networks of a tenant by name: those after `last`, or the one of this name.
     package func networks(
-        of tenant: TenantID, name: String? = nil, acting: TenantID?
+        of tenant: TenantID, name: String? = nil, after last: String? = nil, limit: Int? = nil, acting: TenantID?
     ) async throws(ResourcePoolError) -> [NetworkDescription] {
         let result = try await call(
-            Self.networks, [Self.realm(acting), .text(tenant.rawValue), name.map { .text($0) } ?? .null])
+            Self.networks, [Self.realm(acting), .text(tenant.rawValue)] + Self.page(name, last, limit))
         return try rows(result) { (row) throws(PostgresError) in
             NetworkDescription(
                 name: try row.string(0), cidr: try row.string(1), state: try row.string(2),
@@ -151,16 +170,17 @@ package struct PoolDatabase: Sendable {
 
     private static let instances = PostgresStatement(
         """
-        select id, name, spec, mac, address, state, observed, ready, reason, restarts, operation, created_at, changed_at
-        from control.instances($1, $2, $3)
+        select id, name, spec, mac, address, state, observed, ready, reason, restarts, operation, created_at, changed_at,
+               seen_at, is_known, has_compute
+        from control.instances($1, $2, $3, $4, $5)
         """)
 
-    /// All instances of a tenant by name, or the one of this name.
+    /// Instances of a tenant by name: those after `last`, or the one of this name.
     package func instances(
-        of tenant: TenantID, name: String? = nil, acting: TenantID?
+        of tenant: TenantID, name: String? = nil, after last: String? = nil, limit: Int? = nil, acting: TenantID?
     ) async throws(ResourcePoolError) -> [InstanceDescription] {
         let result = try await call(
-            Self.instances, [Self.realm(acting), .text(tenant.rawValue), name.map { .text($0) } ?? .null])
+            Self.instances, [Self.realm(acting), .text(tenant.rawValue)] + Self.page(name, last, limit))
         return try rows(result) { (row) throws(PostgresError) in try InstanceDescription(row: row) }
     }
 
@@ -193,25 +213,40 @@ package struct PoolDatabase: Sendable {
         }
     }
 
-    private static let images = PostgresStatement("select name, disk, memory, sha256 from control.images($1)")
+    private static let images = PostgresStatement(
+        "select name, disk, memory, sha256 from control.images($1, $2, $3)")
 
-    package func images(acting: TenantID?) async throws(ResourcePoolError) -> [ImageDescription] {
-        try rows(try await call(Self.images, [Self.realm(acting)])) { (row) throws(PostgresError) in
+    /// Images by name, those after `last`.
+    package func images(
+        after last: String? = nil, limit: Int? = nil, acting: TenantID?
+    ) async throws(ResourcePoolError) -> [ImageDescription] {
+        let page = Self.page(nil, last, limit).dropFirst()
+        return try rows(try await call(Self.images, [Self.realm(acting)] + page)) { (row) throws(PostgresError) in
             ImageDescription(
                 name: try row.string(0), disk: try row.int8(1), memory: try row.int8(2), sha256: try row.string(3))
         }
     }
 
     private static let drifts = PostgresStatement(
-        "select tenant, kind, name, expected, found, action, since from control.drifts($1)")
+        """
+        select tenant, resource, kind, name, expected, found, action, since
+        from control.drifts($1, $2::text[], $3)
+        """)
 
-    /// Of all tenants and of the host for the region; of its own for a tenant.
-    package func drifts(acting: TenantID?) async throws(ResourcePoolError) -> [DriftDescription] {
-        try rows(try await call(Self.drifts, [Self.realm(acting)])) { (row) throws(PostgresError) in
+    /// Of all tenants and of the host and the cells for the region; of its own for a tenant. Those after the key `last`.
+    package func drifts(
+        after last: [String]? = nil, limit: Int? = nil, acting: TenantID?
+    ) async throws(ResourcePoolError) -> [DriftDescription] {
+        let result = try await call(
+            Self.drifts,
+            [
+                Self.realm(acting), last.map { .textArray($0) } ?? .null, limit.map { .int4(Int32($0)) } ?? .null,
+            ])
+        return try rows(result) { (row) throws(PostgresError) in
             DriftDescription(
-                tenant: try row.optionalString(0), kind: try row.string(1), name: try row.string(2),
-                expected: try row.string(3), found: try row.string(4), action: try row.string(5),
-                since: try row.string(6))
+                tenant: try row.optionalString(0), resource: try row.string(1), kind: try row.string(2),
+                name: try row.string(3), expected: try row.string(4), found: try row.string(5),
+                action: try row.string(6), since: try row.string(7))
         }
     }
 
@@ -257,6 +292,7 @@ extension InstanceDescription {
             // A state that only a newer version knows is none to build on.
             state: InstanceState(rawValue: try row.string(5)) ?? .failed, observed: try row.optionalString(6),
             isReady: try row.bool(7), reason: try row.optionalString(8), restarts: Int(try row.int4(9)),
-            operation: try row.optionalString(10), createdAt: try row.string(11), changedAt: try row.string(12))
+            operation: try row.optionalString(10), createdAt: try row.string(11), changedAt: try row.string(12),
+            seenAt: try row.optionalString(13), isKnown: try row.bool(14), hasCompute: try row.bool(15))
     }
 }

@@ -5,7 +5,7 @@ package import Coordination
 /// What `/v1` does with instances, networks and quotas. The operator may do everything; a tenant's administrator what
 /// concerns its own tenant, within the quota that the operator sets; everyone else is denied.
 package struct ResourceAdministration: Sendable {
-    private let database: PoolDatabase
+    private var database: PoolDatabase
     /// How long an answer may wait for the controller to read a console.
     private let consoleLimit: Duration
 
@@ -14,12 +14,22 @@ package struct ResourceAdministration: Sendable {
         self.consoleLimit = consoleLimit
     }
 
+    /// The same, where what is begun is noted with the request that began it.
+    package func asked(by request: RequestKey) -> ResourceAdministration {
+        var asked = self
+        asked.database = database.asked(by: request)
+        return asked
+    }
+
     // MARK: Instances
 
+    /// By name.
     package func instances(
-        of tenant: TenantID, as principal: Principal
-    ) async throws(ResourcePoolError) -> [InstanceDescription] {
-        try await database.instances(of: tenant, acting: try acting(principal, on: tenant))
+        of tenant: TenantID, _ page: PageRequest, as principal: Principal
+    ) async throws(ResourcePoolError) -> Page<InstanceDescription> {
+        let found = try await database.instances(
+            of: tenant, after: page.after?[0], limit: Int(page.fetchLimit), acting: try acting(principal, on: tenant))
+        return Page(found, of: page) { [$0.name] }
     }
 
     package func instance(
@@ -77,10 +87,13 @@ package struct ResourceAdministration: Sendable {
 
     // MARK: Networks
 
+    /// By name.
     package func networks(
-        of tenant: TenantID, as principal: Principal
-    ) async throws(ResourcePoolError) -> [NetworkDescription] {
-        try await database.networks(of: tenant, acting: try acting(principal, on: tenant))
+        of tenant: TenantID, _ page: PageRequest, as principal: Principal
+    ) async throws(ResourcePoolError) -> Page<NetworkDescription> {
+        let found = try await database.networks(
+            of: tenant, after: page.after?[0], limit: Int(page.fetchLimit), acting: try acting(principal, on: tenant))
+        return Page(found, of: page) { [$0.name] }
     }
 
     package func network(
@@ -135,14 +148,22 @@ package struct ResourceAdministration: Sendable {
 
     // MARK: The region's
 
-    /// Operators and tenants' administrators see what there is to build from.
-    package func images(as principal: Principal) async throws(ResourcePoolError) -> [ImageDescription] {
-        try await database.images(acting: try anyActing(principal))
+    /// Operators and tenants' administrators see what there is to build from, by name.
+    package func images(
+        _ page: PageRequest, as principal: Principal
+    ) async throws(ResourcePoolError) -> Page<ImageDescription> {
+        let found = try await database.images(
+            after: page.after?[0], limit: Int(page.fetchLimit), acting: try anyActing(principal))
+        return Page(found, of: page) { [$0.name] }
     }
 
-    /// Of the whole region for the operator, of its own tenant for an administrator.
-    package func drifts(as principal: Principal) async throws(ResourcePoolError) -> [DriftDescription] {
-        try await database.drifts(acting: try anyActing(principal))
+    /// Of the whole region for the operator, of its own tenant for an administrator; by tenant and resource.
+    package func drifts(
+        _ page: PageRequest, as principal: Principal
+    ) async throws(ResourcePoolError) -> Page<DriftDescription> {
+        let found = try await database.drifts(
+            after: page.after, limit: Int(page.fetchLimit), acting: try anyActing(principal))
+        return Page(found, of: page) { [$0.tenant ?? "region", $0.resource, $0.kind] }
     }
 
     // MARK: Who may

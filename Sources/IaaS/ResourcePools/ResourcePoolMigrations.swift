@@ -2,6 +2,9 @@
 package enum ResourcePoolMigrations {
     /// File names and contents, for the `control` series.
     package static var files: [(name: String, bytes: [UInt8])] {
-        [("V0006__create_resource_pools.sql", PackageResources.V0006__create_resource_pools_sql)]
+        [
+            ("V0006__create_resource_pools.sql", PackageResources.V0006__create_resource_pools_sql),
+            ("V0010__say_what_is_known.sql", PackageResources.V0010__say_what_is_known_sql),
+        ]
     }
 }

@@ -1,5 +1,6 @@
 import CloudIdentity
 package import CloudModel
+import Coordination
 import Crypto
 import PostgresDriver
 package import TenantRegistry
@@ -10,6 +11,11 @@ package struct ApplicationDatabase: Sendable {
 
     package init(control: ControlDatabase) {
         self.control = control
+    }
+
+    /// The same, where what is made is noted with the request that made it.
+    func asked(by request: RequestKey) -> ApplicationDatabase {
+        ApplicationDatabase(control: control.asked(by: request))
     }
 
     // MARK: Clients

@@ -7,6 +7,7 @@ package enum ApplicationRegistryMigrations {
             ("V0003__create_idempotency.sql", PackageResources.V0003__create_idempotency_sql),
             ("V0004__region_client.sql", PackageResources.V0004__region_client_sql),
             ("V0008__create_specification.sql", PackageResources.V0008__create_specification_sql),
+            ("V0009__note_requests.sql", PackageResources.V0009__note_requests_sql),
         ]
     }
 }

@@ -1,7 +1,9 @@
 package import CloudIdentity
 import CloudModel
+package import Coordination
 import Crypto
 import PostgresDriver
+import StrictJSON
 package import TenantRegistry
 
 /// The platform API's writes by Idempotency-Key (draft-ietf-httpapi-idempotency-key-header), kept for 24 hours and shared by
@@ -19,11 +21,21 @@ package struct IdempotencyLedger: Sendable {
             self.location = location
             self.body = body
         }
+
+        /// 202 with the operation that carries it out.
+        init(_ operation: OperationStatus) {
+            var writer = JSONWriter()
+            operation.write(to: &writer)
+            self.init(
+                status: 202, location: "/v1/operations/" + operation.id,
+                body: String(decoding: writer.bytes, as: UTF8.self))
+        }
     }
 
     package enum Outcome: Sendable, Hashable {
-        /// Do it, then say how it ended with ``IdempotencyLedger/finish(_:with:)``.
-        case new
+        /// Do it, then say how it ended with ``IdempotencyLedger/finish(_:with:)``. `isMade`: what it is to make is there
+        /// already, from a worker that died before it could answer.
+        case new(isMade: Bool)
         case done(Answer)
         /// The first request is still under way.
         case busy
@@ -33,20 +45,20 @@ package struct IdempotencyLedger: Sendable {
 
     /// One request as the ledger tells it from others.
     package struct Entry: Sendable, Hashable {
-        fileprivate let realm: String
-        fileprivate let actor: String
-        fileprivate let operation: String
-        fileprivate let key: String
+        /// For ``ControlDatabase/asked(by:)`` and its like.
+        package let request: RequestKey
         fileprivate let digest: [UInt8]
+
+        fileprivate var values: [PostgresValue] {
+            [.text(request.realm), .text(request.actor), .text(request.operation), .text(request.key)]
+        }
 
         /// - Parameters:
         ///   - operation: method and path.
         ///   - key: 1 to 255 characters.
         package init(caller: Principal, operation: String, key: String, body: [UInt8]) {
-            realm = ControlDatabase.realm(caller.tenant)
-            actor = caller.clientID
-            self.operation = operation
-            self.key = key
+            request = RequestKey(
+                realm: ControlDatabase.realm(caller.tenant), actor: caller.clientID, operation: operation, key: key)
             digest = Array(SHA256.hash(data: body))
         }
     }
@@ -61,39 +73,53 @@ package struct IdempotencyLedger: Sendable {
         "select outcome, status, location, body from control.begin_idempotent($1, $2, $3, $4, $5)")
 
     package func begin(_ entry: Entry) async throws(TenantRegistryError) -> Outcome {
-        let result = try await control.call(
-            Self.beginStatement,
-            [
-                .text(entry.realm), .text(entry.actor), .text(entry.operation), .text(entry.key), .bytes(entry.digest),
-            ])
+        let result = try await control.call(Self.beginStatement, entry.values + [.bytes(entry.digest)])
         guard let row = result.first else { throw TenantRegistryError(.failed, "the ledger did not answer") }
+        let begun: String
         do throws(PostgresError) {
             switch try row.string(0) {
-            case "new": return .new
+            case "new": return .new(isMade: false)
+            case "made": return .new(isMade: true)
             case "busy": return .busy
             case "mismatch": return .mismatch
-            default:
-                return .done(
-                    Answer(
-                        status: Int(try row.int4(1)), location: try row.optionalString(2),
-                        body: try row.optionalString(3) ?? ""))
+            case "begun": begun = try row.string(2)
+            default: return .done(try Self.answer(row, from: 1))
             }
         } catch {
             throw TenantRegistryError(error)
         }
+        let operation = try await OperationAdministration(control: control).operation(
+            begun, acting: entry.request.realm)
+        let answer = Answer(operation)
+        return .done(try await finish(entry, with: answer) ?? answer)
+    }
+
+    /// Status, location and body of a row.
+    private static func answer(_ row: PostgresRow, from first: Int) throws(PostgresError) -> Answer {
+        Answer(
+            status: Int(try row.int4(first)), location: try row.optionalString(first + 1),
+            body: try row.optionalString(first + 2) ?? "")
     }
 
     private static let finishStatement = PostgresStatement(
-        "select control.finish_idempotent($1, $2, $3, $4, $5, $6, $7)")
+        "select status, location, body from control.finish_idempotent($1, $2, $3, $4, $5, $6, $7)")
 
-    /// Keeps the answer; nil frees the key, because nothing was done.
-    package func finish(_ entry: Entry, with answer: Answer?) async throws(TenantRegistryError) {
-        _ = try await control.call(
+    /// Keeps the answer; nil frees the key, unless something was begun.
+    ///
+    /// - Returns: the answer that is kept, which is another one when the same request was faster.
+    @discardableResult
+    package func finish(_ entry: Entry, with answer: Answer?) async throws(TenantRegistryError) -> Answer? {
+        let result = try await control.call(
             Self.finishStatement,
-            [
-                .text(entry.realm), .text(entry.actor), .text(entry.operation), .text(entry.key),
+            entry.values + [
                 answer.map { .int4(Int32($0.status)) } ?? .null, answer?.location.map { .text($0) } ?? .null,
                 answer.map { .text($0.body) } ?? .null,
             ])
+        do throws(PostgresError) {
+            guard let row = result.first else { return nil }
+            return try Self.answer(row, from: 0)
+        } catch {
+            throw TenantRegistryError(error)
+        }
     }
 }

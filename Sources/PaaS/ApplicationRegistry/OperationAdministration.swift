@@ -63,9 +63,13 @@ package struct OperationAdministration: Sendable {
     package func operation(
         _ id: String, as principal: Principal
     ) async throws(TenantRegistryError) -> OperationStatus {
+        try await operation(id, acting: try Self.acting(principal))
+    }
+
+    /// - Parameter acting: the acting tenant, or the region.
+    func operation(_ id: String, acting: String) async throws(TenantRegistryError) -> OperationStatus {
         let result = try await control.call(
-            Self.listStatement,
-            [.text(try Self.acting(principal)), .text(id), .null, .null, .null, .null, .null, .int4(1)])
+            Self.listStatement, [.text(acting), .text(id), .null, .null, .null, .null, .null, .int4(1)])
         do throws(PostgresError) {
             if let row = result.first { return try OperationStatus(row: row, from: 1) }
         } catch {

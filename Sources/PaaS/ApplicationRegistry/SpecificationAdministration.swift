@@ -1,5 +1,6 @@
 package import CloudIdentity
 import CloudModel
+package import Coordination
 import NIOCore
 import PostgresDriver
 import StrictJSON
@@ -22,6 +23,11 @@ package struct SpecificationAdministration: Sendable {
 
     package init(control: ControlDatabase) {
         self.control = control
+    }
+
+    /// The same, where what is begun is noted with the request that began it.
+    package func asked(by request: RequestKey) -> SpecificationAdministration {
+        SpecificationAdministration(control: control.asked(by: request))
     }
 
     private static let specificationStatement = PostgresStatement(

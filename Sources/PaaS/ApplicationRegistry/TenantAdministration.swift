@@ -1,12 +1,13 @@
 package import CloudIdentity
 package import CloudModel
+package import Coordination
 package import TenantRegistry
 
 /// What `/v1` does with tenants and clients. The operator may do everything; a tenant's administrator may see its tenant and
 /// manage its clients; everyone else is denied.
 package struct TenantAdministration: Sendable {
-    private let control: ControlDatabase
-    private let database: ApplicationDatabase
+    private var control: ControlDatabase
+    private var database: ApplicationDatabase
     private let verifier: TokenVerifier
     package let endpoints: IdentityEndpoints
 
@@ -17,6 +18,14 @@ package struct TenantAdministration: Sendable {
         self.database = database
         self.verifier = verifier
         self.endpoints = endpoints
+    }
+
+    /// The same, where what is begun or made is noted with the request that asked for it.
+    package func asked(by request: RequestKey) -> TenantAdministration {
+        var asked = self
+        asked.control = control.asked(by: request)
+        asked.database = database.asked(by: request)
+        return asked
     }
 
     // MARK: Tenants

@@ -39,11 +39,11 @@ struct ConsentInteraction: Sendable {
         do {
             response = try await write(body, id: nil, request)
         } catch {
-            try? await exchange.services.ledger.finish(entry, with: nil)
+            _ = try? await exchange.services.ledger.finish(entry, with: nil)
             throw error
         }
         // Done is done: when its answer cannot be kept, the same request again makes another consent, which the bureau sees.
-        try? await exchange.services.ledger.finish(
+        _ = try? await exchange.services.ledger.finish(
             entry,
             with: IdempotencyLedger.Answer(
                 status: response.status.code, location: response.headers[.location], body: String(buffer: response.body)

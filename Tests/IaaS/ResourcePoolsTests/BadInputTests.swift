@@ -135,7 +135,7 @@ struct BadInputTests {
 
     @Test func `without compute nothing is taken`() async throws {
         try await PoolFixture.run { fixture in
-            try await fixture.withLeader { try await PoolStore(leader: $0).forgetHost() }
+            try await fixture.withLeader { try await PoolStore(leader: $0).loseHost() }
             await #expect { try await fixture.makeNetwork() } throws: {
                 ($0 as? ResourcePoolError)?.reason == .noCompute
             }

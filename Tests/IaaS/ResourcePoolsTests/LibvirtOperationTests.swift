@@ -18,6 +18,69 @@ struct LibvirtOperationTests {
         return try await body(LibvirtDriver(uri: "test://\(file.path)", agentSocket: nil, logger: .quiet))
     }
 
+    /// What somebody does at the hypervisor without us.
+    private static let acts:
+        [(name: String, kind: String, act: @Sendable (LibvirtDriver, AskedInstance) async throws -> Void)] = [
+            ("destroy", "stopped", { try await $0.powerOff($1.resource) }),
+            ("undefine", "missing", { try await $0.undefine($1.resource) }),
+            (
+                "setmem", "changed",
+                { driver, made in
+                    var changed = made.specification
+                    changed.memory *= 2
+                    try await driver.powerOff(made.resource)
+                    try await driver.define(changed)
+                    try await driver.start(made.resource)
+                }
+            ),
+        ]
+
+    @Test(arguments: ["report", "repair"])
+    func `what is done behind our back is reported or repaired within ten seconds`(_ policy: String) async throws {
+        try await withDriver { driver in
+            try await PoolFixture.run { fixture in
+                try await fixture.pool.withTransaction { connection in
+                    try await connection.execute(
+                        "set local control.acting = 'region'; select control.set_drift_policy('test', 'h1', '\(policy)')"
+                    )
+                }
+                try await fixture.withEngine(on: driver) { leader in
+                    let network = try await fixture.gateway.createNetwork(
+                        PoolFixture.network(), of: PoolFixture.tenant, acting: nil, actor: "test")
+                    #expect(try await fixture.ended(network).phase == .succeeded)
+                    let creation = try await fixture.ask(.create(PoolFixture.instance("one")))
+                    #expect(try await fixture.ended(creation).phase == .succeeded)
+                    let made = try #require(try await PoolStore(leader: leader).instances().first)
+                    let reconciler = InstanceReconciler(driver: driver, logger: .quiet)
+                    try await withThrowingTaskGroup(of: Void.self) { group in
+                        group.addTask { try? await reconciler.run(leader: leader) }
+                        for (name, kind, act) in Self.acts {
+                            try await act(driver, made)
+                            let begin = ContinuousClock.now
+                            try await fixture.until("\(name) is \(policy)ed") {
+                                let seen = try await driver.inventory().instances.first
+                                let isRight = seen?.state == .running && seen?.memory == made.specification.memory
+                                if policy == "repair" { return isRight ? true : nil }
+                                return try await fixture.gateway.drifts(acting: nil).map(\.kind) == [kind] ? true : nil
+                            }
+                            let took = ContinuousClock.now - begin
+                            print("drift: \(name), \(policy) after \(took)")
+                            #expect(took < .seconds(10))
+                            // As it was, for the next one.
+                            try await driver.define(made.specification)
+                            try await driver.powerOff(made.resource)
+                            try await driver.start(made.resource)
+                            try await fixture.until("over") {
+                                try await fixture.gateway.drifts(acting: nil).isEmpty ? true : nil
+                            }
+                        }
+                        group.cancelAll()
+                    }
+                }
+            }
+        }
+    }
+
     @Test func `an instance lives through its operations and leaves nothing`() async throws {
         try await withDriver { driver in
             try await PoolFixture.run { fixture in

@@ -59,23 +59,34 @@ class Moment:
             f" where o.id = new.operation and o.kind = '{self.kind}'{subject.format('o')})")
 
 
-def hold_statements(held: tuple[Moment, ...]) -> str:
+@dataclass(frozen=True)
+class Answered:
+    """The record that a worker writes of its answer to a write with this Idempotency-Key."""
+
+    key: str
+
+    @property
+    def guard(self) -> tuple[str, str]:
+        """As ``Moment.guard``."""
+        return "idempotency", f"tg_op = 'UPDATE' and new.key = '{self.key}' and new.status is not null"
+
+
+def hold_statements(held: tuple[Moment | Answered, ...]) -> str:
     """Triggers that wait at each of these records."""
-    statements = ""
-    for table in ("operation", "operation_step"):
-        guards = [guard for where, guard in (moment.guard for moment in held) if where == table]
-        if guards:
-            statements += f"""
-                create function public.planted_hold_{table}() returns trigger language plpgsql as $hold$ begin
-                    if tg_op <> 'DELETE' and ({" or ".join(f"({guard})" for guard in guards)}) then
-                        perform pg_advisory_xact_lock_shared({HOLD});
-                    end if;
-                    return null;
-                end $hold$;
-                create trigger planted_hold after insert or update on control.{table}
-                    for each row execute function public.planted_hold_{table}();
-            """
-    return statements
+    guards: dict[str, list[str]] = {}
+    for record in held:
+        table, guard = record.guard
+        guards.setdefault(table, []).append(f"({guard})")
+    return "".join(f"""
+        create function public.planted_hold_{table}() returns trigger language plpgsql as $hold$ begin
+            if tg_op <> 'DELETE' and ({" or ".join(conditions)}) then
+                perform pg_advisory_xact_lock_shared({HOLD});
+            end if;
+            return null;
+        end $hold$;
+        create trigger planted_hold after insert or update on control.{table}
+            for each row execute function public.planted_hold_{table}();
+    """ for table, conditions in guards.items())
 
 
 def moments(kind: str, steps: list[str], undone: list[str] | None = None) -> list[Moment]:
@@ -187,7 +198,7 @@ class Control:
     # Faults
 
     @contextlib.contextmanager
-    def held_at(self, *held: Moment) -> Iterator[Hold]:
+    def held_at(self, *held: Moment | Answered) -> Iterator[Hold]:
         """Plants triggers, and holds whoever comes to one of these records until ``Hold.let_go`` or the end."""
         keeper = subprocess.Popen(
             self._command("control", "control"), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd="/")
@@ -198,7 +209,8 @@ class Control:
             yield hold
         finally:
             hold.let_go(keeps_record=True)
-            self.sql("drop function if exists public.planted_hold_operation(), public.planted_hold_operation_step() cascade")
+            tables = {record.guard[0] for record in held}
+            self.sql("".join(f"drop function if exists public.planted_hold_{table}() cascade;" for table in tables))
 
     @contextlib.contextmanager
     def busy_template(self) -> Iterator[None]:
@@ -235,7 +247,7 @@ class Hold:
             f"select pid from pg_locks where locktype = 'advisory' and not granted and objid = {HOLD} and objsubid = 1").split()
 
     def wait(self, count: int = 1, seconds: float = 20) -> None:
-        """Returns once the controller is stopped at so many records."""
+        """Returns once so many are stopped at their records."""
         assert until(lambda: len(self._waiting()) >= count, seconds), f"nobody came to the record\n{self._control.region.tail()}"
 
     def let_go(self, keeps_record: bool) -> None:

@@ -69,28 +69,36 @@ class Host:
         """Names of the files of instances."""
         return {path.name for path in (self._state / "instances").iterdir()}
 
-    def guests(self) -> set[str]:
-        """Names of this region's domains that a QEMU process runs."""
+    def _qemus(self) -> dict[str, int]:
         # libvirt keeps a log of each domain that ever ran.
         ours = {path.stem for path in (self._state / "hypervisor" / "log" / "qemu").glob("i-*.log")}
-        return ours & {word.split(",")[0].removeprefix("guest=") for words in processes("qemu-system-x86_64") for word in words
-                       if word.startswith("guest=")}
+        running = {word.split(",")[0].removeprefix("guest="): pid for pid, words in processes("qemu-system-x86_64")
+                   for word in words if word.startswith("guest=")}
+        return {name: pid for name, pid in running.items() if name in ours}
+
+    def guests(self) -> set[str]:
+        """Names of this region's domains that a QEMU process runs."""
+        return set(self._qemus())
+
+    def guest_pids(self) -> set[int]:
+        """Ids of those processes."""
+        return set(self._qemus().values())
 
     def servers(self) -> set[str]:
         """Names of the networks that a DHCP server runs for; of this region's supervisor, so of this region."""
-        children = {str(pid) for pid in self._region.processes()}
-        return {Path(word).stem for words in processes("dnsmasq", children) for word in words if word.startswith("--conf-file=")}
+        children = self._region.processes()
+        return {Path(word).stem for pid, words in processes("dnsmasq") if pid in children for word in words
+                if word.startswith("--conf-file=")}
 
 
-def processes(program: str, among: set[str] | None = None) -> Iterator[list[str]]:
-    """The command lines of all processes of a program; with `among`, of those with these ids."""
+def processes(program: str) -> Iterator[tuple[int, list[str]]]:
+    """Process id and command line of all processes of a program."""
     for folder in Path("/proc").iterdir():
-        if not folder.name.isdigit() or (among is not None and folder.name not in among):
-            continue
+        # It may go while we look.
         with contextlib.suppress(OSError):
-            words = (folder / "cmdline").read_bytes().decode(errors="replace").split("\0")
+            words = (folder / "cmdline").read_bytes().decode(errors="replace").split("\0") if folder.name.isdigit() else [""]
             if Path(words[0]).name == program:
-                yield words
+                yield int(folder.name), words
 
 
 def differences(control: Control, host: Host) -> list[str]:

@@ -3,8 +3,11 @@ import ArgumentParser
 /// `medcloud drift`
 struct DriftCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "drift", abstract: "Show where machines are not as they were asked for.",
-        discussion: "What a tenant's policy repairs is shown while it is being repaired.")
+        commandName: "drift", abstract: "Show where machines are not as they were asked for, and what no row names.",
+        discussion: """
+            What a tenant's policy repairs is shown while it is being repaired. An orphan is a machine, network, volume, \
+            database or role of the region that nothing in it asks for; `medcloud doctor` says what to do about it.
+            """)
 
     @OptionGroup var region: RegionOptions
     @OptionGroup var format: OutputOptions

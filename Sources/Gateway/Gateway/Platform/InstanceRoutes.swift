@@ -23,7 +23,7 @@ package struct InstanceRoutes: Sendable {
         let all = "/v1/tenants/{tenant}/instances"
         let one = all + "/{instance}"
         return [
-            Route(.get, all, "listInstances", audience: .anyPrincipal, handler: listInstances),
+            .list(all, "listInstances", handler: listInstances),
             Route(
                 .post, all, "createInstance", audience: .anyPrincipal, bodyLimit: bodyBytes, handler: createInstance),
             Route(.get, one, "showInstance", audience: .anyPrincipal, handler: showInstance),
@@ -37,22 +37,17 @@ package struct InstanceRoutes: Sendable {
     }
 
     @Sendable private func listInstances(_ request: GatewayRequest) async throws -> ModuleResponse {
-        let instances = try await administration.instances(of: try request.tenant, as: try request.caller)
-        return .json(.ok) { writer in
-            writer.object { body in
-                body.arrayMember("items") { items in
-                    for instance in instances { instance.write(to: &items) }
-                }
-            }
-        }
+        let page = try await administration.instances(
+            of: try request.tenant, try request.page(by: .text), as: try request.caller)
+        return .page(page, request) { instance, items in instance.write(to: &items) }
     }
 
     @Sendable private func createInstance(_ request: GatewayRequest) async throws -> ModuleResponse {
         let tenant = try request.tenant
         let json = try request.jsonText
         let caller = try request.caller
-        return try await writes.run("POST /v1/tenants/\(tenant)/instances", request) {
-            .accepted(try await administration.createInstance(json, in: tenant, as: caller))
+        return try await writes.begin("POST /v1/tenants/\(tenant)/instances", request) { key, _ in
+            .accepted(try await administration.asked(by: key).createInstance(json, in: tenant, as: caller))
         }
     }
 
@@ -73,8 +68,9 @@ package struct InstanceRoutes: Sendable {
                 fields: [Problem.Field(pointer: "/name", detail: "must be \"\(name)\": an instance keeps its name")])
         }
         let caller = try request.caller
-        return try await writes.run("PUT /v1/tenants/\(tenant)/instances/\(name)", request) {
-            if let operation = try await administration.updateInstance(json, in: tenant, as: caller) {
+        return try await writes.begin("PUT /v1/tenants/\(tenant)/instances/\(name)", request) { key, _ in
+            let asked = administration.asked(by: key)
+            if let operation = try await asked.updateInstance(json, in: tenant, as: caller) {
                 return .accepted(operation)
             }
             let instance = try await administration.instance(name, of: tenant, as: caller)
@@ -101,8 +97,8 @@ package struct InstanceRoutes: Sendable {
         let tenant = try request.tenant
         let name = try request.resourceName("instance")
         let caller = try request.caller
-        return try await writes.run("\(method) /v1/tenants/\(tenant)/instances/\(name)\(suffix)", request) {
-            .accepted(try await administration.change(name, change, in: tenant, as: caller))
+        return try await writes.begin("\(method) /v1/tenants/\(tenant)/instances/\(name)\(suffix)", request) { key, _ in
+            .accepted(try await administration.asked(by: key).change(name, change, in: tenant, as: caller))
         }
     }
 

@@ -21,7 +21,7 @@ package struct NetworkRoutes: Sendable {
         let all = "/v1/tenants/{tenant}/networks"
         let one = all + "/{network}"
         return [
-            Route(.get, all, "listNetworks", audience: .anyPrincipal, handler: listNetworks),
+            .list(all, "listNetworks", handler: listNetworks),
             Route(.post, all, "createNetwork", audience: .anyPrincipal, bodyLimit: bodyBytes, handler: createNetwork),
             Route(.get, one, "showNetwork", audience: .anyPrincipal, handler: showNetwork),
             Route(.delete, one, "deleteNetwork", audience: .anyPrincipal, handler: deleteNetwork),
@@ -29,22 +29,17 @@ package struct NetworkRoutes: Sendable {
     }
 
     @Sendable private func listNetworks(_ request: GatewayRequest) async throws -> ModuleResponse {
-        let networks = try await administration.networks(of: try request.tenant, as: try request.caller)
-        return .json(.ok) { writer in
-            writer.object { body in
-                body.arrayMember("items") { items in
-                    for network in networks { network.write(to: &items) }
-                }
-            }
-        }
+        let page = try await administration.networks(
+            of: try request.tenant, try request.page(by: .text), as: try request.caller)
+        return .page(page, request) { network, items in network.write(to: &items) }
     }
 
     @Sendable private func createNetwork(_ request: GatewayRequest) async throws -> ModuleResponse {
         let tenant = try request.tenant
         let json = try request.jsonText
         let caller = try request.caller
-        return try await writes.run("POST /v1/tenants/\(tenant)/networks", request) {
-            .accepted(try await administration.createNetwork(json, in: tenant, as: caller))
+        return try await writes.begin("POST /v1/tenants/\(tenant)/networks", request) { key, _ in
+            .accepted(try await administration.asked(by: key).createNetwork(json, in: tenant, as: caller))
         }
     }
 
@@ -58,8 +53,8 @@ package struct NetworkRoutes: Sendable {
         let tenant = try request.tenant
         let name = try request.resourceName("network")
         let caller = try request.caller
-        return try await writes.run("DELETE /v1/tenants/\(tenant)/networks/\(name)", request) {
-            .accepted(try await administration.deleteNetwork(name, in: tenant, as: caller))
+        return try await writes.begin("DELETE /v1/tenants/\(tenant)/networks/\(name)", request) { key, _ in
+            .accepted(try await administration.asked(by: key).deleteNetwork(name, in: tenant, as: caller))
         }
     }
 }

@@ -32,8 +32,8 @@ package struct PoolRoutes: Sendable {
             Route(
                 .get, "/v1/tenants/{tenant}/usage", "readUsage", audience: .anyPrincipal, queryNames: ["from", "to"],
                 handler: readUsage),
-            Route(.get, "/v1/images", "listImages", audience: .anyPrincipal, handler: listImages),
-            Route(.get, "/v1/drift", "listDrift", audience: .anyPrincipal, handler: listDrift),
+            .list("/v1/images", "listImages", handler: listImages),
+            .list("/v1/drift", "listDrift", handler: listDrift),
         ]
     }
 
@@ -89,25 +89,14 @@ package struct PoolRoutes: Sendable {
     }
 
     @Sendable private func listImages(_ request: GatewayRequest) async throws -> ModuleResponse {
-        let images = try await administration.images(as: try request.caller)
-        return .json(.ok) { writer in
-            writer.object { body in
-                body.arrayMember("items") { items in
-                    for image in images { image.write(to: &items) }
-                }
-            }
-        }
+        let page = try await administration.images(try request.page(by: .text), as: try request.caller)
+        return .page(page, request) { image, items in image.write(to: &items) }
     }
 
     @Sendable private func listDrift(_ request: GatewayRequest) async throws -> ModuleResponse {
-        let drifts = try await administration.drifts(as: try request.caller)
-        return .json(.ok) { writer in
-            writer.object { body in
-                body.arrayMember("items") { items in
-                    for drift in drifts { drift.write(to: &items) }
-                }
-            }
-        }
+        let page = try await administration.drifts(
+            try request.page(by: .text, .text, .text), as: try request.caller)
+        return .page(page, request) { drift, items in drift.write(to: &items) }
     }
 }
 

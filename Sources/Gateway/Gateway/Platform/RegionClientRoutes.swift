@@ -41,8 +41,11 @@ package struct RegionClientRoutes: Sendable {
     @Sendable private func createRegionClient(_ request: GatewayRequest) async throws -> ModuleResponse {
         let new = try NewClient(json: try request.jsonObject, isOfRegion: true)
         let caller = try request.caller
-        return try await writes.run("POST /v1/clients", request) {
-            let client = try await administration.createClient(new, in: nil, as: caller)
+        return try await writes.begin("POST /v1/clients", request) { key, isMade in
+            let client =
+                isMade
+                ? try await administration.client(new.id, of: nil, as: caller)
+                : try await administration.asked(by: key).createClient(new, in: nil, as: caller)
             var response = ModuleResponse.json(.created) { client.write(to: &$0) }
             response.headers[.location] = "/v1/clients/" + PercentCoding.encode(client.id)
             return response

@@ -57,9 +57,9 @@ package struct SpecificationRoutes: Sendable {
     @Sendable private func applySpecifications(_ request: GatewayRequest) async throws -> ModuleResponse {
         let caller = try request.caller
         let body = try SpecificationRequest(json: try request.jsonObject)
-        return try await writes.run("POST /v1/operations", request) {
+        return try await writes.begin("POST /v1/operations", request) { key, _ in
             do {
-                let id = try await specifications.apply(body, as: caller)
+                let id = try await specifications.asked(by: key).apply(body, as: caller)
                 return .accepted(try await operations.operation(id, as: caller))
             } catch let error as SpecificationError {
                 throw Self.problem(error, body)

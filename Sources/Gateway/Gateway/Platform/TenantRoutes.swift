@@ -2,6 +2,7 @@ package import ApplicationRegistry
 import CloudHTTP
 import CloudIdentity
 import CloudModel
+import Coordination
 import HTTPTypes
 import ModuleKit
 import NIOCore
@@ -58,17 +59,17 @@ package struct TenantRoutes: Sendable {
     @Sendable private func createTenant(_ request: GatewayRequest) async throws -> ModuleResponse {
         let new = try NewTenant(json: try request.jsonObject)
         let caller = try request.caller
-        return try await writes.run("POST /v1/tenants", request) {
-            let id = try await begun(new, as: caller)
+        return try await writes.begin("POST /v1/tenants", request) { key, _ in
+            let id = try await begun(new, by: key, as: caller)
             return .accepted(try await operations.operation(id, as: caller))
         }
     }
 
     /// A tenant's id is the natural key of its creation: the same request again, after an answer that was lost, finds its
     /// own effect; another one is a conflict.
-    private func begun(_ new: NewTenant, as caller: Principal) async throws -> String {
+    private func begun(_ new: NewTenant, by key: RequestKey, as caller: Principal) async throws -> String {
         do {
-            return try await administration.createTenant(new, as: caller)
+            return try await administration.asked(by: key).createTenant(new, as: caller)
         } catch {
             guard error.code == .conflict, let id = TenantID(new.id) else { throw error }
             let existing = try await administration.tenant(id, as: caller)
@@ -88,8 +89,8 @@ package struct TenantRoutes: Sendable {
     @Sendable private func deleteTenant(_ request: GatewayRequest) async throws -> ModuleResponse {
         let id = try request.tenant
         let caller = try request.caller
-        return try await writes.run("DELETE /v1/tenants/\(id)", request) {
-            let operation = try await administration.deleteTenant(id, as: caller)
+        return try await writes.begin("DELETE /v1/tenants/\(id)", request) { key, _ in
+            let operation = try await administration.asked(by: key).deleteTenant(id, as: caller)
             return .accepted(try await operations.operation(operation, as: caller))
         }
     }
@@ -106,8 +107,11 @@ package struct TenantRoutes: Sendable {
         let new = try NewClient(json: try request.jsonObject)
         let tenant = try request.tenant
         let caller = try request.caller
-        return try await writes.run("POST /v1/tenants/\(tenant)/clients", request) {
-            let client = try await administration.createClient(new, in: tenant, as: caller)
+        return try await writes.begin("POST /v1/tenants/\(tenant)/clients", request) { key, isMade in
+            let client =
+                isMade
+                ? try await administration.client(new.id, of: tenant, as: caller)
+                : try await administration.asked(by: key).createClient(new, in: tenant, as: caller)
             var response = ModuleResponse.json(.created) { client.write(to: &$0) }
             response.headers[.location] = "/v1/tenants/\(tenant)/clients/" + PercentCoding.encode(client.id)
             return response

@@ -11,8 +11,16 @@ package struct DriftFinding: Sendable, Hashable {
         case running
         /// It has other processors or memory.
         case changed
-        /// The host holds it and no row names it.
+        /// The host or a cell holds it and no row names it.
         case orphan
+    }
+
+    /// Who looks for it: each records what it finds, and leaves the other's alone.
+    package enum Area: String, Sendable, Hashable {
+        /// The hypervisor.
+        case compute
+        /// The cells.
+        case databases
     }
 
     package enum Action: String, Sendable, Hashable {
@@ -22,7 +30,7 @@ package struct DriftFinding: Sendable, Hashable {
 
     /// Nil is the region's.
     package let tenant: String?
-    /// The name on the host.
+    /// The name on the host or in the cell.
     package let resource: String
     package let kind: Kind
     /// The instance's name.

@@ -22,7 +22,7 @@ package struct InstanceReconciler: Sendable {
         let consoles = ConsoleReader(driver: driver)
         return [
             LeaderDuty("instances", every: .seconds(1)) { try await reconciler.run(leader: $0) },
-            LeaderDuty("host", every: .seconds(10)) { leader in
+            LeaderDuty("host", every: .seconds(3)) { leader in
                 try await PoolStore(leader: leader).record(try await driver.host(), try await driver.images())
             },
             LeaderDuty("consoles", every: .seconds(1)) { try await consoles.run(leader: $0) },
@@ -31,11 +31,12 @@ package struct InstanceReconciler: Sendable {
 
     /// The same in a region without a hypervisor.
     package static var dutiesWithoutCompute: [LeaderDuty] {
-        [LeaderDuty("host", every: .seconds(60)) { try await PoolStore(leader: $0).forgetHost() }]
+        [LeaderDuty("host", every: .seconds(60)) { try await PoolStore(leader: $0).loseHost() }]
     }
 
     /// Works until cancelled, the events end, or something fails.
     package func run(leader: LeaderContext) async throws {
+        try await PoolStore(leader: leader).forgetInspection()
         let (wakes, wake) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask {
@@ -83,7 +84,7 @@ package struct InstanceReconciler: Sendable {
                     tenant: nil, resource: stranger.rawValue, kind: .orphan, name: nil, expected: "nothing",
                     found: Self.description(of: stranger, in: inventory), action: .reported))
         }
-        try await store.record(findings)
+        try await store.record(findings, in: .compute)
         try await look(asked, seen, store)
         return Set(strangers.map(\.rawValue))
     }

@@ -122,20 +122,32 @@ package struct PoolStore: Sendable {
 
     private static let recordDrift = PostgresStatement(
         """
-        insert into control.drift as d (tenant, resource, kind, name, expected, found, action)
-        values ($1, $2, $3, $4, $5, $6, $7)
+        insert into control.drift as d (tenant, resource, kind, name, expected, found, action, area)
+        values ($1, $2, $3, $4, $5, $6, $7, $8)
         on conflict (resource, kind) do update
         set expected = excluded.expected, found = excluded.found, action = excluded.action, seen_at = clock_timestamp()
         """)
     private static let forgetDrift = PostgresStatement(
         """
         delete from control.drift d
-        where not exists (select from unnest($1::text[], $2::text[]) as s (resource, kind)
+        where d.area = $3 and not exists (select from unnest($1::text[], $2::text[]) as s (resource, kind)
                           where s.resource = d.resource and s.kind = d.kind)
         """)
+    private static let recordInspection = PostgresStatement(
+        """
+        insert into control.inspection as i (at) values (clock_timestamp())
+        on conflict (one) do update set at = excluded.at where i.at < excluded.at - interval '5 seconds'
+        """)
 
-    /// The differences that there are now; others are over.
-    package func record(_ findings: [DriftFinding]) async throws {
+    private static let forgetInspection = PostgresStatement("delete from control.inspection")
+
+    /// What an earlier leader has seen does not count any more: the host may have been off since.
+    package func forgetInspection() async throws {
+        try await write(Self.forgetInspection)
+    }
+
+    /// The differences that there are now in an area, all of which was looked at; others are over.
+    package func record(_ findings: [DriftFinding], in area: DriftFinding.Area) async throws {
         try await leader.transaction { connection in
             for finding in findings {
                 try await connection.query(
@@ -144,12 +156,16 @@ package struct PoolStore: Sendable {
                         finding.tenant.map { .text($0) } ?? .null, .text(finding.resource),
                         .text(finding.kind.rawValue),
                         finding.name.map { .text($0) } ?? .null, .text(finding.expected), .text(finding.found),
-                        .text(finding.action.rawValue),
+                        .text(finding.action.rawValue), .text(area.rawValue),
                     ])
             }
             try await connection.query(
                 Self.forgetDrift,
-                [.textArray(findings.map(\.resource)), .textArray(findings.map(\.kind.rawValue))])
+                [
+                    .textArray(findings.map(\.resource)), .textArray(findings.map(\.kind.rawValue)),
+                    .text(area.rawValue),
+                ])
+            if area == .compute { try await connection.query(Self.recordInspection) }
         }
     }
 
@@ -160,7 +176,7 @@ package struct PoolStore: Sendable {
         insert into control.host (hypervisor, cores, memory, is_accelerated) values ($1, $2, $3, $4)
         on conflict (one) do update
         set hypervisor = excluded.hypervisor, cores = excluded.cores, memory = excluded.memory,
-            is_accelerated = excluded.is_accelerated, seen_at = clock_timestamp()
+            is_accelerated = excluded.is_accelerated, seen_at = clock_timestamp(), is_present = true
         """)
     private static let recordImage = PostgresStatement(
         """
@@ -170,7 +186,8 @@ package struct PoolStore: Sendable {
         where (m.disk, m.memory, m.sha256) is distinct from (excluded.disk, excluded.memory, excluded.sha256)
         """)
     private static let forgetImages = PostgresStatement("delete from control.image m where m.name <> all ($1::text[])")
-    private static let forgetHost = PostgresStatement("delete from control.host")
+    private static let loseHost = PostgresStatement("update control.host set is_present = false where is_present")
+    private static let forgetComputeDrift = PostgresStatement("delete from control.drift d where d.area = 'compute'")
 
     package func record(_ host: HostDescription, _ images: [BaseImage]) async throws {
         try await leader.transaction { connection in
@@ -188,9 +205,13 @@ package struct PoolStore: Sendable {
         }
     }
 
-    /// The region runs without a hypervisor from now on.
-    package func forgetHost() async throws {
-        try await write(Self.forgetHost)
+    /// The region runs without a hypervisor from now on. What is on record of machines was so when they were last seen, and
+    /// whether they differ from what was asked for nobody knows.
+    package func loseHost() async throws {
+        try await leader.transaction { connection in
+            try await connection.query(Self.loseHost)
+            try await connection.query(Self.forgetComputeDrift)
+        }
     }
 
     // MARK: Consoles

@@ -16,7 +16,9 @@ package struct Examination: Sendable {
         var findings = [setpriv(), postgres(), users(), executables(), place(), disk(), openFiles(), memory()]
         findings += compute()
         findings += secrets()
-        findings.append(await answers())
+        let answer = await answers()
+        findings.append(answer)
+        if answer.name == "region", answer.result == .good { findings += await orphans() }
         return findings
     }
 
@@ -144,6 +146,20 @@ package struct Examination: Sendable {
             let socket = try ListeningSocket.bind(host: "127.0.0.1", port: port)
             close(socket.descriptor)
             return "\(port) is free"
+        }
+    }
+
+    /// What the host and the cells hold and no row names. Only a running region knows.
+    private func orphans() async -> [Finding] {
+        do {
+            let drift = try await RegionConnection.with { connection in
+                try await PlatformAPI(connection: connection, state: state).drift()
+            }
+            let orphans = drift.filter { $0[key: "kind"]?.string == "orphan" }
+            guard !orphans.isEmpty else { return [Finding("orphans", .good, "none")] }
+            return orphans.map { OrphanAdvice(state: state).finding(for: $0) }
+        } catch {
+            return [Finding("orphans", .warning, "unknown", advice: "\(error)")]
         }
     }
 

@@ -23,7 +23,8 @@ struct InstanceCommand: ParsableCommand {
         .init("reason", "status.reason"), .init("address", "status.address"), .init("MAC", "status.macAddress"),
         .init("image", "spec.image"), .init("vcpus", "spec.vcpus"), .init("memory", "spec.memory"),
         .init("disk", "spec.disk"), .init("network", "spec.network"), .init("probe", "spec.probe"),
-        .init("restarts", "status.restarts"), .init("operation", "status.operation"), .init("created", "createdAt"),
+        .init("seen", "status.seenAt"), .init("restarts", "status.restarts"), .init("operation", "status.operation"),
+        .init("created", "createdAt"),
     ]
 }
 
