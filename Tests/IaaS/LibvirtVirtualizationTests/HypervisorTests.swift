@@ -146,6 +146,41 @@ struct HypervisorTests {
         try await expectNothingLeft(on: other)
     }
 
+    @Test(.timeLimit(.minutes(3))) func `an address that was left behind is given again, and one in use is not`()
+        async throws
+    {
+        let hypervisor = try HypervisorFixture()
+        try await hypervisor.ready()
+        let driver = hypervisor.driver
+        let instance = InstanceSpecification.sample()
+        var rival = InstanceSpecification.sample(network: instance.network)
+        rival.uuid = UUID().uuidString.lowercased()
+        rival.macAddress = "52:54:00:0a:0b:0d"
+        try await driver.ensureNetwork(NetworkSpecification(name: instance.network, cidr: "10.40.1.0/24"))
+        for one in [instance, rival] {
+            try await driver.createDisk(one)
+            try await driver.createSeed(one)
+        }
+        // As `virsh undefine` leaves it.
+        try await driver.call { connection throws(VirtualizationError) in
+            _ = try connection.withNetwork(instance.network) { network throws(VirtualizationError) in
+                try connection.reserve(instance.address, for: "52:54:00:0a:0b:0e", in: network)
+            }
+        }
+        try await driver.define(instance)
+        await #expect {
+            try await driver.define(rival)
+        } throws: {
+            ($0 as? VirtualizationError)?.code == .conflict
+        }
+        try await driver.undefine(instance.name)
+        try await driver.define(rival)
+        try await driver.undefine(rival.name)
+        for one in [instance, rival] { try await driver.removeVolumes(of: one.name) }
+        try await driver.removeNetwork(instance.network)
+        try await expectNothingLeft(on: hypervisor)
+    }
+
     @Test(.timeLimit(.minutes(3))) func `making and removing again and again leaves nothing`() async throws {
         let rounds = ProcessInfo.processInfo.environment["MEDCLOUD_TEST_LONG"] == nil ? 3 : 20
         let hypervisor = try HypervisorFixture()

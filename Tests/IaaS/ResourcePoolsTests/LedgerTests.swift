@@ -155,7 +155,7 @@ struct LedgerTests {
             try await fixture.makeNetwork("lan", "10.40.1.0/28")
             let environment = ProcessInfo.processInfo.environment
             let seed = environment["MEDCLOUD_SEED"].flatMap { UInt64($0) } ?? .random(in: 0 ... .max)
-            let steps = environment["MEDCLOUD_LONG"] == nil ? 1500 : 10_000
+            let steps = environment["MEDCLOUD_TEST_LONG"] == nil ? 1500 : 10_000
             print("ledger: \(steps) steps, repeat with MEDCLOUD_SEED=\(seed)")
             var generator = SplitMix(seed: seed)
             var open: [String] = []

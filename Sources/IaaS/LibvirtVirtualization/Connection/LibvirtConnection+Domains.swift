@@ -112,6 +112,17 @@ extension LibvirtConnection {
 
     /// The networks that domains of any kind are attached to.
     func networksInUse() throws(VirtualizationError) -> Set<String> {
+        let sources = try descriptions().flatMap { $0.all("domain/devices/interface/source") }
+        return Set(sources.compactMap { $0.attributes["network"] })
+    }
+
+    /// The MAC addresses of domains of any kind.
+    func macAddressesInUse() throws(VirtualizationError) -> Set<String> {
+        let addresses = try descriptions().flatMap { $0.all("domain/devices/interface/mac") }
+        return Set(addresses.compactMap { $0.attributes["address"] })
+    }
+
+    private func descriptions() throws(VirtualizationError) -> [XMLScan] {
         var list: UnsafeMutablePointer<virDomainPtr?>?
         let count = unsafe virConnectListAllDomains(pointer, &list, 0)
         guard count >= 0, let domains = unsafe list else { throw LibvirtFailure.last("listing the domains") }
@@ -119,11 +130,11 @@ extension LibvirtConnection {
             for index in 0..<Int(count) { if let domain = unsafe domains[index] { unsafe virDomainFree(domain) } }
             unsafe free(domains)
         }
-        var names: Set<String> = []
+        var scans: [XMLScan] = []
         for index in 0..<Int(count) {
             guard let domain = unsafe domains[index], let scan = try? unsafe description(of: domain) else { continue }
-            names.formUnion(scan.all("domain/devices/interface/source").compactMap { $0.attributes["network"] })
+            scans.append(scan)
         }
-        return names
+        return scans
     }
 }

@@ -53,8 +53,14 @@ extension LibvirtConnection {
         let hosts = try unsafe description(ofNetwork: network).all("network/ip/dhcp/host")
         if hosts.contains(where: { $0.attributes["mac"] == macAddress && $0.attributes["ip"] == address }) { return }
         for host in hosts where host.attributes["mac"] == macAddress { try unsafe unreserve(host, in: network) }
-        guard !hosts.contains(where: { $0.attributes["mac"] != macAddress && $0.attributes["ip"] == address }) else {
-            throw VirtualizationError(.conflict, "the address \(address) is reserved for another instance")
+        let rivals = hosts.filter { $0.attributes["mac"] != macAddress && $0.attributes["ip"] == address }
+        if !rivals.isEmpty {
+            // A domain that somebody removed without us has left its address behind.
+            let inUse = try macAddressesInUse()
+            guard rivals.allSatisfy({ !inUse.contains($0.attributes["mac"] ?? "") }) else {
+                throw VirtualizationError(.conflict, "the address \(address) is reserved for another instance")
+            }
+            for rival in rivals { try unsafe unreserve(rival, in: network) }
         }
         try unsafe update(
             network, VIR_NETWORK_UPDATE_COMMAND_ADD_LAST,

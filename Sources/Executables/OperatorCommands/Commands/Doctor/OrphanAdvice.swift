@@ -24,7 +24,11 @@ package struct OrphanAdvice: Sendable {
         var commands: [String] = []
         if found.contains("domain") { commands += virsh("destroy \(name)") + virsh("undefine \(name)") }
         if found.contains("network") { commands += virsh("net-destroy \(name)") + virsh("net-undefine \(name)") }
-        if found.contains("volumes") { commands.append("rm \(state.instancesDirectory)/\(name).*") }
+        if found.contains("volumes") {
+            // libvirt remembers files until it looks at them again.
+            commands.append("rm \(state.instancesDirectory)/\(name).*")
+            commands += virsh("pool-refresh medcloud-instances")
+        }
         return commands
     }
 
