@@ -71,10 +71,19 @@ struct ImageTests {
         let instances = folder.path + "/instances"
         try FileManager.default.createDirectory(atPath: instances, withIntermediateDirectories: true)
         try Self.overlay(on: "/elsewhere/" + first.disk.name).write(to: URL(filePath: instances + "/i-x.qcow2"))
-        try store.sweep(instances: instances)
+        try store.sweep("probe", instances: instances)
         #expect(
             Set(first.files.map(\.name)).isSubset(
                 of: try FileManager.default.contentsOfDirectory(atPath: store.directory)))
+        // Another image's files are its own, also before it has a manifest.
+        let others = store.directory + "/probe-two-0123456789abcdef.qcow2"
+        try DurableFile.write("other", to: others, mode: 0o444)
+        try store.sweep("probe", instances: nil)
+        #expect(access(others, F_OK) == 0)
+        unlink(others)
+        #expect(access("\(store.directory)/\(first.disk.name)", F_OK) != 0)
+        _ = try self.store(in: folder.path, disk: "one")
+        try store.publish(second)
         // The image of today is used by nobody.
         try store.remove("probe", instances: instances)
         #expect(
@@ -88,8 +97,9 @@ struct ImageTests {
         let failure = #expect(throws: CommandFailure.self) { try store.remove("probe", instances: folder.path) }
         #expect(failure?.code == .refused)
         #expect(try store.images() == [image])
-        let missing = #expect(throws: CommandFailure.self) { try store.remove("other", instances: nil) }
+        let missing = #expect(throws: CommandFailure.self) { try store.remove("prob", instances: nil) }
         #expect(missing?.code == .notFound)
+        #expect(missing?.message.hasSuffix("Did you mean \"probe\"?") == true, "\(missing?.message ?? "")")
     }
 
     @Test func `files that are not what their manifest says are refused`() throws {

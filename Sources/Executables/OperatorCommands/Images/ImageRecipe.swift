@@ -29,17 +29,28 @@ package enum ImageRecipe: String, CaseIterable, Sendable {
         }
     }
 
-    /// Builds into `store`, with `folder` for what is in between.
-    func build(source: String, into store: ImageStore, folder: String, progress: Progress) throws -> ImageManifest {
+    /// The recipe of that name.
+    static func named(_ name: String) throws -> ImageRecipe {
+        if let recipe = ImageRecipe(rawValue: name) { return recipe }
+        let known = allCases.map(\.rawValue)
+        throw CommandFailure(
+            .usage,
+            "There is no recipe for an image \"\(name)\"." + Suggestion.hint(for: name, among: known)
+                + " There are: \(known.joined(separator: ", ")).")
+    }
+
+    /// Builds into `store`.
+    func build(source: String, into store: ImageStore, in workshop: ImageWorkshop) throws -> ImageManifest {
         let parts =
             switch self {
-            case .probe: try Self.probe(folder, progress)
-            case .debian12: try DebianSystem(folder: folder, progress: progress).build()
+            case .probe: try Self.probe(workshop)
+            case .debian12: try DebianSystem(workshop: workshop).build()
             }
-        progress.step("writing the image")
-        try ShellTool.run(
-            "/usr/bin/qemu-img", ["convert", "-f", "raw", "-O", "qcow2", parts.disk, "\(folder)/disk.qcow2"])
-        let disk = try store.take("\(folder)/disk.qcow2", image: rawValue, kind: "qcow2")
+        workshop.progress.step("writing the image")
+        let file = "\(workshop.folder)/disk.qcow2"
+        try workshop.run("/usr/bin/qemu-img", ["convert", "-f", "raw", "-O", "qcow2", parts.disk, file])
+        try workshop.checkCancellation()
+        let disk = try store.take(file, image: rawValue, kind: "qcow2")
         // Kernel and initial file system carry the stem of the disk that they belong to.
         let stem = ImageStore.stem(disk.name)
         let manifest = ImageManifest(
@@ -60,19 +71,20 @@ package enum ImageRecipe: String, CaseIterable, Sendable {
         var memory: Int64
     }
 
-    private static func probe(_ folder: String, _ progress: Progress) throws -> Parts {
+    private static func probe(_ workshop: ImageWorkshop) throws -> Parts {
+        let folder = workshop.folder
         let kernel = try KernelPackage.newest()
-        progress.step("downloading \(kernel.name)")
-        try kernel.unpack(into: folder)
+        workshop.progress.step("downloading \(kernel.name)")
+        try kernel.unpack(in: workshop)
         let busybox = try DurableFile.read(access("/bin/busybox", R_OK) == 0 ? "/bin/busybox" : "/usr/bin/busybox")
         let files = ProbeSystem.initialFileSystem(
             busybox: busybox, modules: try kernel.modules(ProbeSystem.modules, in: folder))
         try DurableFile.write(files, to: "\(folder)/initrd", mode: 0o444)
         let disk = "\(folder)/disk.raw"
         // A note that every instance can show: it was made from this image.
-        try ShellTool.run("/bin/mkdir", ["-p", "\(folder)/root"])
+        try workshop.run("/bin/mkdir", ["\(folder)/root"])
         try DurableFile.write("probe\n", to: "\(folder)/root/image", mode: 0o444)
-        try FileSystemImage.make(disk, size: ProbeSystem.disk, content: "\(folder)/root", label: "probe")
+        try FileSystemImage.make(disk, size: ProbeSystem.disk, content: "\(folder)/root", label: "probe", in: workshop)
         return Parts(
             disk: disk, kernel: kernel.kernelFile(in: folder), initialFileSystem: "\(folder)/initrd",
             capacity: ProbeSystem.disk, memory: ProbeSystem.memory)
@@ -81,10 +93,12 @@ package enum ImageRecipe: String, CaseIterable, Sendable {
 
 /// A file system in a file, made without mounting anything.
 enum FileSystemImage {
-    static func make(_ path: String, size: Int64, content: String, label: String) throws {
+    static func make(
+        _ path: String, size: Int64, content: String, label: String, in workshop: ImageWorkshop
+    ) throws {
         try DurableFile.write([], to: path, mode: 0o644)
         guard truncate(path, Int(size)) == 0 else { throw CommandFailure.system("write \(path)", errno: errno) }
-        try ShellTool.run("/usr/sbin/mkfs.ext4", ["-q", "-F", "-L", label, "-d", content, path])
+        try workshop.run("/usr/sbin/mkfs.ext4", ["-q", "-F", "-L", label, "-d", content, path])
     }
 }
 

@@ -46,6 +46,13 @@ package struct ImageStore: Sendable {
         return access(file, F_OK) == 0 ? try read(file) : nil
     }
 
+    /// The image of that name, which must be there.
+    package func existing(_ name: String) throws -> ImageManifest {
+        if let manifest = try image(name) { return manifest }
+        let hint = Suggestion.hint(for: name, among: try images().map(\.name))
+        throw CommandFailure(.notFound, "There is no image \(name) in \(directory).\(hint)")
+    }
+
     private func read(_ file: String) throws -> ImageManifest {
         do {
             return try JSONDecoder().decode(ImageManifest.self, from: Data(try DurableFile.read(file)))
@@ -54,10 +61,13 @@ package struct ImageStore: Sendable {
         }
     }
 
+    /// So much of a digest is in a file's name.
+    private static let digestLength = 16
+
     /// Takes a file in under a name that tells its content.
     func take(_ path: String, image: String, kind: String) throws -> ImageManifest.File {
         let (digest, size) = try Self.digest(of: path)
-        let name = "\(image)-\(digest.prefix(16)).\(kind)"
+        let name = "\(image)-\(digest.prefix(Self.digestLength)).\(kind)"
         let target = "\(directory)/\(name)"
         try Self.copy(path, to: target)
         return ImageManifest.File(name: name, sha256: digest, size: size)
@@ -96,24 +106,24 @@ package struct ImageStore: Sendable {
     /// Removes an image. Files that disks build on are refused or, when they are of an older build, kept.
     /// - Parameter instances: the directory of the disks, or nil where there are none.
     package func remove(_ name: String, instances: String?) throws {
-        guard let manifest = try image(name) else {
-            throw CommandFailure(.notFound, "There is no image \(name) in \(directory).")
-        }
+        let manifest = try existing(name)
         let used = instances.map(Self.bases) ?? []
         guard !used.contains(manifest.disk.name) else {
             throw CommandFailure(.refused, "Disks of instances build on the image \(name): delete those first.")
         }
         unlink("\(directory)/\(name).json")
-        try sweep(instances: instances)
+        try sweep(name, instances: instances)
     }
 
-    /// Removes files that belong to no image and that no disk builds on.
-    package func sweep(instances: String?) throws {
+    /// Removes files of older builds of `image` that no disk builds on.
+    package func sweep(_ image: String, instances: String?) throws {
         let used = Set((instances.map(Self.bases) ?? []).map(Self.stem))
-        let kept = Set(try images().flatMap { $0.files.map(\.name) })
+        let kept = Set(try self.image(image)?.files.map(\.name) ?? [])
         for file in StateDirectory.names(in: directory) ?? [] {
+            let stem = Self.stem(file)
             guard [".qcow2", ".kernel", ".initrd"].contains(where: file.hasSuffix), !kept.contains(file),
-                !used.contains(Self.stem(file))
+                stem.hasPrefix(image + "-"), stem.utf8.count == image.utf8.count + 1 + Self.digestLength,
+                !used.contains(stem)
             else { continue }
             unlink("\(directory)/\(file)")
         }

@@ -31,15 +31,15 @@ struct KernelPackage {
         return KernelPackage(name: name, version: version ?? "unknown")
     }
 
-    /// Unpacks it below `directory`.
-    func unpack(into directory: String) throws {
+    /// Downloads and unpacks it.
+    func unpack(in workshop: ImageWorkshop) throws {
         // As root, apt would hand the download to a user that cannot write here, and complain.
         let options = geteuid() == 0 ? ["-o", "APT::Sandbox::User=root"] : []
-        try ShellTool.run("/usr/bin/apt-get", options + ["download", "\(name)=\(version)"], in: directory)
-        guard let file = StateDirectory.names(in: directory)?.first(where: { $0.hasSuffix(".deb") }) else {
+        try workshop.run("/usr/bin/apt-get", options + ["download", "\(name)=\(version)"])
+        guard let file = StateDirectory.names(in: workshop.folder)?.first(where: { $0.hasSuffix(".deb") }) else {
             throw CommandFailure(.failed, "apt-get downloaded nothing for \(name).")
         }
-        try ShellTool.run("/usr/bin/dpkg-deb", ["-x", "\(directory)/\(file)", "\(directory)/kernel"], in: directory)
+        try workshop.run("/usr/bin/dpkg-deb", ["-x", file, "kernel"])
     }
 
     func kernelFile(in directory: String) -> String { "\(directory)/kernel/boot/vmlinuz-\(release)" }

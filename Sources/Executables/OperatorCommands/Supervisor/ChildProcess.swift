@@ -102,6 +102,10 @@ package enum ChildProcess {
         while waitpid(pid, &status, 0) < 0 {
             if errno != EINTR { return .exited(255) }
         }
+        return reason(status)
+    }
+
+    private static func reason(_ status: Int32) -> ExitReason {
         let signal = status & 0x7F
         return signal == 0 ? .exited((status >> 8) & 0xFF) : .signalled(signal)
     }
@@ -109,6 +113,18 @@ package enum ChildProcess {
     /// Runs a short command to its end; its standard output and error go to `logFile`.
     package static func run(_ specification: ProcessSpecification) throws -> ExitReason {
         wait(try spawn(specification))
+    }
+
+    /// The same, calling `goesOn` fifty times a second; when that says false, the process and its group are killed.
+    package static func run(_ specification: ProcessSpecification, while goesOn: () -> Bool) throws -> ExitReason {
+        let pid = try spawn(specification)
+        while goesOn() {
+            var status: Int32 = 0
+            if waitpid(pid, &status, WNOHANG) == pid { return reason(status) }
+            usleep(20_000)
+        }
+        kill(-pid, SIGKILL)
+        return wait(pid)
     }
 
     private static func withCStrings<Result>(

@@ -6,5 +6,3 @@ struct ImageCommand: ParsableCommand {
         commandName: "image", abstract: "Build, list and remove the images that instances are made from.",
         subcommands: [ImageListCommand.self, ImageBuildCommand.self, ImageRemoveCommand.self])
 }
-
-extension ImageRecipe: ExpressibleByArgument {}

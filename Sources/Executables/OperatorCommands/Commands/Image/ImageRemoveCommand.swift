@@ -23,10 +23,7 @@ struct ImageRemoveCommand: ParsableCommand {
         }
         let store = ImageStore.region(region.state)
         if dryRun {
-            guard let manifest = try store.image(image) else {
-                throw CommandFailure(.notFound, "There is no image \(image) in \(store.directory).")
-            }
-            for file in manifest.files { Terminal.data("\(store.directory)/\(file.name)") }
+            for file in try store.existing(image).files { Terminal.data("\(store.directory)/\(file.name)") }
             return
         }
         try store.remove(image, instances: region.state.instancesDirectory)
