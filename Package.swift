@@ -119,6 +119,7 @@ let package = Package(
             name: "LibvirtVirtualization",
             dependencies: [
                 "CLibvirt", "CLinux", "Virtualization",
+                .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "Logging", package: "swift-log"),
             ],
             path: "Sources/IaaS/LibvirtVirtualization"),

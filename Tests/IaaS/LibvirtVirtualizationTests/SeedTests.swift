@@ -8,10 +8,24 @@ import Virtualization
 @Suite struct SeedTests {
     @Test func `a seed says who the instance is`() throws {
         let seed = try InstanceSeed(.sample())
-        #expect(seed.metaData == "instance-id: 0b5a0c5e-7f3c-4e2b-9d55-1c2d3e4f5a6b\nlocal-hostname: front\n")
+        #expect(
+            seed.metaData == "instance-id: 0b5a0c5e-7f3c-4e2b-9d55-1c2d3e4f5a6b-d646a0ca\nlocal-hostname: front\n")
         #expect(seed.userData.hasPrefix("#cloud-config\n"))
         #expect(
             seed.userData.contains("ssh_authorized_keys: [\"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIB operator@h1\"]"))
+    }
+
+    @Test func `changed keys are another instance to cloud-init, and the same seed is the same`() throws {
+        var instance = InstanceSpecification.sample()
+        let first = try InstanceSeed(instance)
+        #expect(first.instanceID.hasPrefix(instance.uuid + "-"))
+        #expect(try InstanceSeed(instance).image == first.image)
+        instance.authorizedKeys += ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIC other@h1"]
+        let second = try InstanceSeed(instance)
+        instance.authorizedKeys = []
+        let third = try InstanceSeed(instance)
+        #expect(Set([first, second, third].map(\.instanceID)).count == 3)
+        #expect(third.instanceID.hasPrefix(instance.uuid + "-"))
     }
 
     @Test func `a key's comment cannot write YAML`() throws {

@@ -1,3 +1,4 @@
+import Crypto
 import Virtualization
 
 /// The NoCloud seed of an instance: who it is and which keys it trusts.
@@ -17,7 +18,14 @@ struct InstanceSeed {
     }
 
     var metaData: String {
-        "instance-id: \(instance.uuid)\nlocal-hostname: \(instance.hostName)\n"
+        "instance-id: \(instanceID)\nlocal-hostname: \(instance.hostName)\n"
+    }
+
+    /// cloud-init does once for each instance id what user-data asks for, so changed keys are a changed id: the UUID with the
+    /// beginning of the SHA-256 of the user-data.
+    var instanceID: String {
+        let digest = SHA256.hash(data: Array(userData.utf8)).prefix(4)
+        return instance.uuid + "-" + digest.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
     }
 
     /// YAML, with its values written as JSON strings, which YAML takes as they are.
