@@ -58,8 +58,9 @@ package final class FirstProcess {
                 return
             }
             if .now >= nextLook {
-                nextLook = .now + .seconds(30)
+                nextLook = .now + .seconds(10)
                 limitConsoleLogs()
+                removeForgottenLogs()
             }
         }
     }
@@ -151,6 +152,17 @@ package final class FirstProcess {
             let path = PrivateHost.instances + "/" + file
             var status = stat()
             if unsafe lstat(path, &status) == 0, status.st_size > Self.longestConsoleLog { unsafe truncate(path, 0) }
+        }
+    }
+
+    /// libvirt keeps what QEMU said of a domain when it forgets the domain.
+    private func removeForgottenLogs() {
+        let logs = "/var/log/libvirt/qemu"
+        for file in (try? FileManager.default.contentsOfDirectory(atPath: logs)) ?? [] where file.hasSuffix(".log") {
+            guard let name = ResourceName(String(file.dropLast(4))), name.kind == .instance,
+                unsafe access("/etc/libvirt/qemu/\(name).xml", F_OK) != 0
+            else { continue }
+            unsafe unlink(logs + "/" + file)
         }
     }
 }

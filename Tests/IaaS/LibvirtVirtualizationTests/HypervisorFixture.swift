@@ -81,6 +81,30 @@ final class HypervisorFixture {
         try FileManager.default.contentsOfDirectory(atPath: state.instancesDirectory).sorted()
     }
 
+    /// All that instances could leave on the host, one a line: files of libvirt's own (definitions, leases, logs), rules of the
+    /// packet filters, network interfaces, processes.
+    func traces() throws -> Set<String> {
+        let libvirtd = try #require(processes("libvirtd").first)
+        var traces: Set<String> = []
+        for case let file as String in FileManager.default.enumerator(atPath: state.hypervisorDirectory) ?? .init() {
+            traces.insert("file \(file)")
+        }
+        for command in [
+            ["/usr/sbin/iptables-save"], ["/usr/sbin/ip6tables-save"], ["/usr/sbin/ebtables-save"],
+            ["/usr/sbin/ip", "-o", "link"], ["/bin/ls", "/run/libvirt/qemu"],
+        ] {
+            let words = ["--target", String(libvirtd), "--mount", "--net", "--"] + command
+            for line in try Self.output("/usr/bin/nsenter", words) where !line.isEmpty && !line.hasPrefix("#") {
+                // Without the counters of packets and bytes, and the numbers of interfaces.
+                traces.insert(line.replacing(#/\[\d+:\d+\]|^\d+: /#, with: ""))
+            }
+        }
+        for name in ["qemu-system", "dnsmasq", "virtlogd", "swtpm"] {
+            traces.formUnion(processes(name).map { "process \(name) \($0)" })
+        }
+        return traces
+    }
+
     /// Processes called `name` that descend from the hypervisor.
     func processes(_ name: String) -> [pid_t] {
         var parents: [pid_t: pid_t] = [:]
@@ -137,6 +161,21 @@ final class HypervisorFixture {
         guard socket.write(request) else { return nil }
         while let line = socket.readLine(limit: 1_000), !line.isEmpty {}
         return socket.readLine(limit: 10_000)
+    }
+
+    /// What a tool prints, line by line.
+    private static func output(_ path: String, _ arguments: [String]) throws -> [String] {
+        let process = Process()
+        process.executableURL = URL(filePath: path)
+        process.arguments = arguments
+        let pipe = Pipe()
+        process.standardOutput = pipe
+        process.standardError = FileHandle.nullDevice
+        try process.run()
+        let text = String(decoding: pipe.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+        process.waitUntilExit()
+        #expect(process.terminationStatus == 0, "\(path) \(arguments)")
+        return text.split(separator: "\n").map(String.init)
     }
 
     @discardableResult

@@ -63,7 +63,10 @@ struct HypervisorTests {
         }
         try await measured("from start to answer:") { try await untilReady() }
         let first = try #require(try hypervisor.request("GET /cgi-bin/status HTTP/1.0\r\n\r\n", of: instance.address))
-        #expect(first.contains("\"host\":\"front\",\"instance\":\"\(instance.uuid)\",\"starts\":1,"), "\(first)")
+        #expect(
+            first.contains(
+                "\"host\":\"front\",\"instance\":\"\(try InstanceSeed(instance).instanceID)\",\"starts\":1,"),
+            "\(first)")
         #expect(try await !driver.probe(.tcp(port: 81), address: instance.address, timeout: .seconds(1)))
         #expect(try await driver.probe(.tcp(port: 80), address: instance.address, timeout: .seconds(1)))
         #expect(
@@ -181,15 +184,38 @@ struct HypervisorTests {
         try await expectNothingLeft(on: hypervisor)
     }
 
-    @Test(.timeLimit(.minutes(3))) func `making and removing again and again leaves nothing`() async throws {
+    @Test(.timeLimit(.minutes(5))) func `making and removing again and again leaves nothing`() async throws {
         let rounds = ProcessInfo.processInfo.environment["MEDCLOUD_TEST_LONG"] == nil ? 3 : 20
         let hypervisor = try HypervisorFixture()
         try await hypervisor.ready()
-        for _ in 0..<rounds {
+        func round() async throws {
             let instance = InstanceSpecification.sample()
             try await make(instance, on: hypervisor)
             try await remove(instance, from: hypervisor)
         }
+        // The first network makes chains that stay, empty, for all that follow.
+        try await round()
+        let before = try hypervisor.traces()
+        let took = try await ContinuousClock().measure {
+            for _ in 0..<rounds { try await round() }
+        }
         try await expectNothingLeft(on: hypervisor)
+        // What QEMU said of a guest is removed from time to time.
+        var more: Set<String> = []
+        for _ in 0..<60 {
+            more = try hypervisor.traces().subtracting(before)
+            if more.isEmpty { break }
+            try await Task.sleep(for: .milliseconds(500))
+        }
+        #expect(more.isEmpty, "\(more.sorted().joined(separator: "\n"))")
+        // `ops/test --long` collects it.
+        let figure = "guest.probe.round \(String(format: "%.2f", took / .seconds(rounds))) s - measured\n"
+        print(figure, terminator: "")
+        if let file = ProcessInfo.processInfo.environment["MEDCLOUD_FIGURES"],
+            let figures = FileHandle(forWritingAtPath: file)
+        {
+            try figures.seekToEnd()
+            try figures.write(contentsOf: Data(figure.utf8))
+        }
     }
 }
