@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
 import time
 from pathlib import Path
 
 import pytest
 
-from blackbox.region import Region, until
+from blackbox.figures import report
+from blackbox.region import Region, binaries, until
 
 MANIFEST = """\
 id: vm-clinic
@@ -80,6 +82,30 @@ def show(region: Region) -> dict:
     return region.api("GET", "/v1/tenants/vm-clinic/instances/desk").json()
 
 
+def connect(region: Region, name: str, port: int, request: bytes) -> tuple[int, bytes, str]:
+    """The exit code and both outputs of `medcloud instance connect` that is given a request."""
+    result = subprocess.run(
+        [binaries() / "medcloud", "instance", "connect", name, "--tenant", "vm-clinic", "--port", str(port), "--state", region.state],
+        input=request, capture_output=True, timeout=60, cwd="/")
+    return result.returncode, result.stdout, result.stderr.decode()
+
+
+def the_way_in_is_connect(region: Region) -> None:
+    """Bytes go to the guest's port and back, both ways to their ends; what is not there is said in one line."""
+    code, answer, error = connect(region, "desk", 80, b"GET /cgi-bin/status HTTP/1.0\r\n\r\n")
+    assert code == 0 and not error, error
+    head, body = answer.split(b"\r\n\r\n", 1)
+    assert b" 200 " in head.splitlines()[0] and json.loads(body)["host"] == "desk", answer
+    note = bytes(range(1, 256)) * 400
+    code, answer, error = connect(
+        region, "desk", 80, b"POST /cgi-bin/note HTTP/1.0\r\nContent-Length: %d\r\n\r\n%s" % (len(note), note))
+    assert code == 0 and answer.endswith(note), (code, len(answer), error)
+    code, answer, error = connect(region, "desk", 81, b"")
+    assert code == 5 and not answer and error.count("\n") == 1 and "port 81" in error, (code, error)
+    code, answer, error = connect(region, "dusk", 80, b"")
+    assert code == 3 and not answer and error.count("\n") == 1, (code, error)
+
+
 def test_a_manifest_makes_a_machine_that_serves(cloud, tmp_path):
     """Applied, ready with its address once its page answers; the same again is nothing to do; taken away, nothing is left."""
     file = tmp_path / "vm-clinic.yaml"
@@ -87,12 +113,13 @@ def test_a_manifest_makes_a_machine_that_serves(cloud, tmp_path):
     began = time.monotonic()
     cloud.run("apply", "-f", str(tmp_path), "--yes", timeout=240)
     assert until(lambda: show(cloud)["status"]["ready"], 180), show(cloud)
-    print(f"apply to ready: {time.monotonic() - began:.1f} s")
+    report("guest.probe.apply-to-ready", time.monotonic() - began, "s", at_most=30)
     status = show(cloud)["status"]
     assert status["state"] == "running" and status["address"].startswith("10.77.1."), status
     assert len(guests(cloud)) == 1
     assert cloud.run("plan", "-f", str(tmp_path)).returncode == 0
     assert until(lambda: "desk serves" in cloud.run("instance", "console", "--tenant", "vm-clinic", "desk").stdout, 60)
+    the_way_in_is_connect(cloud)
 
     cloud.run("instance", "stop", "--tenant", "vm-clinic", "desk", timeout=240)
     assert until(lambda: show(cloud)["status"]["state"] == "stopped", 60), show(cloud)
