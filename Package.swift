@@ -201,6 +201,7 @@ let package = Package(
                 .embedInCode("Migrations/V0003__answers_and_grants.sql"),
                 .embedInCode("Migrations/V0004__outbox.sql"),
                 .embedInCode("Migrations/V0005__read_batches.sql"),
+                .embedInCode("Migrations/V0006__search_in_order.sql"),
             ]),
         /// Clients, keys and the authorization server of a tenant.
         .target(
@@ -285,7 +286,8 @@ let package = Package(
         .target(
             name: "Gateway",
             dependencies: [
-                "ApplicationRegistry", "ClinicalData", "CloudHTTP", "CloudIdentity", "CloudModel", "CloudTelemetry",
+                "ApplicationRegistry", "CLinux", "ClinicalData", "CloudHTTP", "CloudIdentity", "CloudModel",
+                "CloudTelemetry",
                 "Coordination", "EventBus", "ModuleKit", "PostgresDriver", "ResourcePools", "StrictJSON",
                 "TenantManifest",
                 "TenantRegistry",

@@ -99,6 +99,15 @@ def test_include_and_revinclude(ward):
     assert [e["resource"]["id"] for e in bundle["entry"]] == ["b4"]
 
 
+def test_every_reference_to_a_match_is_included(ward):
+    """`_revinclude=Type:*`: all references of the type that lead to what is searched."""
+    one = ward.fhir.get("Patient?_id=p1&_revinclude=Observation:*")
+    assert one.status == 200, one
+    named = ward.fhir.get("Patient?_id=p1&_revinclude=Observation:subject").json()
+    assert {e["fullUrl"] for e in one.json()["entry"]} == {e["fullUrl"] for e in named["entry"]}
+    assert ward.fhir.get("Patient?_revinclude=Organization:*").status == 400
+
+
 @pytest.mark.parametrize(("sort", "expected"), [
     ("_id", "p1 p2 p3 p4"), ("-_id", "p4 p3 p2 p1"), ("birthdate", "p3 p2 p1 p4"), ("-birthdate", "p4 p1 p2 p3"), ("gender,-_id", "p1 p3 p2 p4"),
     ("_lastUpdated", "p1 p2 p3 p4"), ("-_lastUpdated", "p4 p3 p2 p1"),

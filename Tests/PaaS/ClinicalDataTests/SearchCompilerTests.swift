@@ -33,13 +33,43 @@ struct SearchCompilerTests {
 
     @Test func `a page sorted by a date reads the index of the date and then what has none`() throws {
         let first = try sql("Observation?patient=1&_sort=-date")
-        #expect(first.contains("from fhir.date k where k.param = "))
-        #expect(first.contains("order by k.high desc, k.rid desc"))
+        #expect(first.contains("from fhir.date x where x.param = "))
+        #expect(first.contains("order by x.high desc, x.rid desc"))
         #expect(first.contains(" union all "))
         #expect(first.contains("order by p.k0 desc nulls last, p.rid desc"))
         let second = try sql("Observation?patient=1&_sort=-date", after: SearchPosition(keys: [nil], rid: 5))
         #expect(!second.contains(" union all "))
         #expect(second.contains("b.rid < "))
+    }
+
+    @Test func `a search by the date that it is sorted by looks at one row`() throws {
+        let text = try sql("Encounter?date=ge2018&date=lt2020,2021&_sort=date")
+        #expect(text.matches(of: /from fhir\.date\b/).count == 1, "\(text)")
+        #expect(!text.contains("union all") && !text.contains("not exists"))
+        // Of a parameter that may have several values, each condition may hold for another one.
+        let several = try sql("Encounter?location-period=ge2018&location-period=lt2020&_sort=location-period")
+        #expect(several.matches(of: /from fhir\.date\b/).count == 4, "\(several)")
+        #expect(several.contains("not exists"))
+    }
+
+    @Test func `two ends of a range are one condition where a resource has one value`() throws {
+        let text = try sql("Patient?birthdate=ge1980&birthdate=lt1990&gender=male")
+        #expect(text.matches(of: /from fhir\.date\b/).count == 1, "\(text)")
+        #expect(
+            try sql("Encounter?location-period=ge1980&location-period=lt1990").matches(of: /from fhir\.date\b/).count
+                == 2)
+    }
+
+    @Test(arguments: [
+        ("Encounter", "date", true), ("Observation", "date", true), ("Observation", "value-quantity", true),
+        ("Patient", "birthdate", true), ("Condition", "onset-date", true), ("RiskAssessment", "probability", false),
+        ("MedicationRequest", "date", false), ("Observation", "component-value-quantity", false),
+        ("Observation", "combo-value-quantity", false), ("Patient", "identifier", false),
+    ])
+    func `one row is promised where no array is on the way`(_ type: String, _ code: String, _ isSingle: Bool) throws {
+        let type = try #require(ResourceType.named(type))
+        let parameter = try #require(Definitions.r4.parameter(type, code))
+        #expect(Definitions.r4.hasOneRow(parameter.id) == isSingle)
     }
 
     @Test func `negative conditions hold over live resources only`() throws {

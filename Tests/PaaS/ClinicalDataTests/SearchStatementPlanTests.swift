@@ -39,6 +39,28 @@ struct SearchStatementPlanTests {
         }
     }
 
+    @Test func `a rare type and a searched order are read from their indexes alone`() async throws {
+        try await SearchFixture.with { fixture in
+            try await fixture.fill(observations: 20_000)
+            try await fixture.pool.withConnection { connection in
+                try await connection.execute("vacuum analyze")
+            }
+            for (url, most) in [
+                // What there is of the type, of which none has the value.
+                ("Patient?active:missing=true&_count=5", 200), ("Patient", 200),
+                // One row after the other until the page is full.
+                ("Observation?date=ge2001&_sort=-date", 200), ("Observation?date=lt2030&_sort=date", 200),
+            ] {
+                let text = try await explained(url, fixture)
+                let rows = text.matches(of: /actual rows=(\d+)/).compactMap { Int($0.1) }
+                let removed = text.matches(of: /Rows Removed by Filter: (\d+)/).compactMap { Int($0.1) }
+                #expect((rows + removed).max() ?? 0 <= most, "\(url)\n\(text)")
+            }
+            let sorted = try await explained("Observation?date=ge2001&_sort=date", fixture)
+            #expect(sorted.contains("Index Only Scan using date_"), "\(sorted)")
+        }
+    }
+
     private func explained(_ url: String, _ fixture: SearchFixture) async throws -> String {
         let statement = SearchCompiler(plan: try plan(url)).page(after: nil, limit: 51)
         return try await fixture.pool.withConnection { connection in

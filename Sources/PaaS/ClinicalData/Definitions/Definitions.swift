@@ -115,6 +115,32 @@ package final class Definitions: Sendable {
         parameters.indices.contains(Int(id) - 1) ? parameters[Int(id) - 1] : nil
     }
 
+    /// Whether a resource has at most one index row of a date, number or quantity parameter: its path enters no array, and
+    /// several alternatives are the types of one choice, of which a resource has one.
+    func hasOneRow(_ id: Int32) -> Bool {
+        guard let parameter = parameter(id: id), [.date, .number, .quantity].contains(parameter.kind) else {
+            return false
+        }
+        let paths = programs[Int(id) - 1].alternatives.map { path(alternatives[$0], of: parameter.type) }
+        guard paths.count > 1 else { return paths.first.map { $0 != nil } ?? false }
+        let choices = Set(paths.map { $0?.choice ?? -1 })
+        return choices.count == 1 && !choices.contains(-1)
+    }
+
+    /// The element that a path begins at; nil when the path has an array or anything but members.
+    private func path(_ alternative: PathAlternative, of type: ResourceType) -> ElementDefinition? {
+        var first: ElementDefinition?
+        var place = ElementType.complex(resourceDefinitions[Int(type.code) - 1])
+        for step in alternative.steps {
+            guard case .member(let hash, let key) = steps[step], case .complex(let number) = place,
+                let index = element(typeDefinitions[Int(number)], hash: hash, key.buffer), !elements[index].isArray
+            else { return nil }
+            first = first ?? elements[index]
+            place = elements[index].type
+        }
+        return first
+    }
+
     /// `Patient`, `Encounter`, `RelatedPerson`, `Practitioner` or `Device`; nil for any other name.
     package func compartment(_ name: String) -> Compartment? { compartments[name] }
 

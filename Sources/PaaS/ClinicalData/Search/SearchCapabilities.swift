@@ -47,9 +47,10 @@ package struct SearchCapabilities: Sendable {
     /// Values of `_revinclude` for a type: references from any type that may point at it, sorted.
     package func reverseIncludes(of type: ResourceType) -> [String] {
         definitions.types.filter { !$0.isAuditEvent }.flatMap { source in
-            table.references(of: source)
+            let codes = table.references(of: source)
                 .filter { $0.targets.isEmpty || $0.targets.contains(type) }
-                .map { "\(source.name):\($0.code)" }
+                .map(\.code)
+            return (codes.isEmpty ? [] : ["*"] + codes).map { "\(source.name):\($0)" }
         }
     }
 

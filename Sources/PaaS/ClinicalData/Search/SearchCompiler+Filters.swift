@@ -110,9 +110,20 @@ extension SearchCompiler {
     /// The row ids of an index filter: one select for each shape of test, so that each keeps its index condition.
     mutating func rows(_ filter: IndexFilter) -> String {
         let parameter = bindings.equals("x.param", filter.parameters)
-        return arms(filter.tests).map { arm in
-            "select x.rid from \(arm.joining)\(filter.table.name) x where \(parameter) and \(arm.condition)"
+        let parts = arms(filter.tests)
+        let others = filter.others.map { " and " + onRow($0) }.joined()
+        return parts.map { arm in
+            "select x.rid from \(arm.joining)\(filter.table.name) x where \(parameter) and \(arm.condition)\(others)"
         }.joined(separator: " union all ")
+    }
+
+    /// A filter as a condition on the row `x` of its table and parameters, which is the only one of its resource.
+    mutating func onRow(_ filter: IndexFilter) -> String {
+        ([filter.tests] + filter.others).map { onRow($0) }.joined(separator: " and ")
+    }
+
+    private mutating func onRow(_ tests: [IndexTest]) -> String {
+        "(" + arms(tests).map(\.condition).joined(separator: " or ") + ")"
     }
 
     private struct Arm {

@@ -25,10 +25,15 @@ extension SearchCompiler {
             if let position, position.keys.first == .some(nil) {
                 rows = part(.missing(table, parameters), after: position, limit)
             } else {
-                // Parts are read one after the other, the second only when the first does not fill the page.
                 let valued = part(.index(table, parameters), after: position, limit)
-                let missing = part(.missing(table, parameters), after: nil, limit)
-                rows = "(\(valued)) union all (\(missing)) limit \(limit)"
+                if plan.filters.contains(where: { Self.row($0, of: table, parameters) != nil }) {
+                    // What has no value does not match.
+                    rows = valued
+                } else {
+                    // Parts are read one after the other, the second only when the first does not fill the page.
+                    let missing = part(.missing(table, parameters), after: nil, limit)
+                    rows = "(\(valued)) union all (\(missing)) limit \(limit)"
+                }
             }
         }
         let keys = plan.sort.indices.map { ", p.k\($0)::text" }.joined()
@@ -80,15 +85,17 @@ extension SearchCompiler {
                     expression: isID ? "d.id" : "d.last_updated", type: isID ? "text" : "timestamptz",
                     descending: first.descending, nullable: false))
         case .index(let table, let parameters):
-            alias = "k"
-            from = "\(table.name) k"
-            conditions.append(bindings.equals("k.param", parameters))
-            let column = Self.sortColumn(table, of: "k", first.descending)
-            let other = Self.sortColumn(table, of: "o", first.descending)
-            // A resource with several values stands at the first one in the order.
-            conditions.append(
-                "not exists (select 1 from \(table.name) o where o.rid = k.rid and o.param = k.param "
-                    + "and (\(other), o.ctid) \(first.descending ? ">" : "<") (\(column), k.ctid))")
+            alias = "x"
+            from = "\(table.name) x"
+            conditions.append(bindings.equals("x.param", parameters))
+            let column = Self.sortColumn(table, of: "x", first.descending)
+            if !first.isSingle {
+                let other = Self.sortColumn(table, of: "o", first.descending)
+                // A resource with several values stands at the first one in the order.
+                conditions.append(
+                    "not exists (select 1 from \(table.name) o where o.rid = x.rid and o.param = x.param "
+                        + "and (\(other), o.ctid) \(first.descending ? ">" : "<") (\(column), x.ctid))")
+            }
             keys.append(
                 Key(
                     expression: column, type: Self.sortType(table), descending: first.descending, nullable: false))
@@ -101,7 +108,15 @@ extension SearchCompiler {
         if case .missing = part {
         } else {
             let isResource = alias == "d"
-            for filter in plan.filters { conditions.append(condition(filter, on: alias, isResource: isResource)) }
+            for filter in plan.filters {
+                if case .index(let table, let parameters) = part, first.isSingle,
+                    let own = Self.row(filter, of: table, parameters)
+                {
+                    conditions.append(onRow(own))
+                } else {
+                    conditions.append(condition(filter, on: alias, isResource: isResource))
+                }
+            }
         }
         var selected = keys.map(\.expression)
         if case .missing(let table, _) = part { selected = ["null::\(Self.sortType(table))"] }
@@ -119,6 +134,12 @@ extension SearchCompiler {
             select \(alias).rid\(columns) from \(from) where \(conditions.joined(separator: " and ")) \
             order by \((order + ["\(alias).rid\(ridDescends ? " desc" : "")"]).joined(separator: ", ")) limit \(limit)
             """
+    }
+
+    /// The filter when it asks for a value of these parameters.
+    private static func row(_ filter: SearchFilter, of table: IndexTable, _ parameters: [Int32]) -> IndexFilter? {
+        guard case .any(let own) = filter, own.table == table, own.parameters == parameters else { return nil }
+        return own
     }
 
     /// A key behind the first: looked up for each row that gets that far.

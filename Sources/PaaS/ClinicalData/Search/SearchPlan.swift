@@ -25,6 +25,8 @@ package struct SearchPlan: Sendable {
 
         let source: Source
         let descending: Bool
+        /// Whether a resource has one value at most.
+        var isSingle = false
     }
 
     /// References to follow from a page.

@@ -86,7 +86,8 @@ extension SearchPlanner {
                 case .lastUpdated: .lastUpdated
                 case .indexed(let kind): .index(Self.table(kind, nil), parameter.ids)
                 }
-            keys.append(SearchPlan.SortKey(source: source, descending: descending))
+            let isSingle = !parameter.ids.isEmpty && parameter.ids.allSatisfy(definitions.hasOneRow)
+            keys.append(SearchPlan.SortKey(source: source, descending: descending, isSingle: isSingle))
         }
         guard sort.count + keys.count <= SearchRules.maximumSortKeys else {
             throw SearchError(
@@ -120,7 +121,7 @@ extension SearchPlanner {
             for type in types { try addIncludes(name, type, table.references(of: type), target: nil, iterates) }
             return
         }
-        let (type, parameters, target) = try includeParts(name, value, wildcard: true)
+        let (type, parameters, target) = try includeParts(name, value)
         try addIncludes(name, type, parameters, target: target, iterates)
     }
 
@@ -145,10 +146,14 @@ extension SearchPlanner {
 
     private mutating func addReverseInclude(_ name: String, _ value: String) throws(SearchError) {
         let iterates = name.hasSuffix(":iterate")
-        let (source, parameters, target) = try includeParts(name, value, wildcard: false)
+        let (source, named, target) = try includeParts(name, value)
         guard allows(source) else { throw Self.forbidden(source, in: name) }
         guard !source.isAuditEvent else { throw Self.auditStandsAlone(name) }
-        for parameter in parameters {
+        // Of all references of a type, those that can lead to what is searched.
+        let leading = named.filter { parameter in
+            iterates || parameter.targets.isEmpty || parameter.targets.contains(where: types.contains)
+        }
+        for parameter in leading.isEmpty ? named : leading {
             let targets = parameter.targets.isEmpty ? definitions.types : parameter.targets
             // With :iterate the referred resource may itself be an included one.
             let reachable = target.map { [$0] } ?? (iterates ? targets : targets.filter(types.contains))
@@ -163,7 +168,7 @@ extension SearchPlanner {
         }
     }
 
-    private func includeParts(_ name: String, _ value: String, wildcard: Bool) throws(SearchError)
+    private func includeParts(_ name: String, _ value: String) throws(SearchError)
         -> (ResourceType, [SearchParameter], ResourceType?)
     {
         let parts = value.split(separator: ":", omittingEmptySubsequences: false).map(String.init)
@@ -176,7 +181,7 @@ extension SearchPlanner {
             throw SearchError(.unknown, "'\(parts[0])' is not a resource type of FHIR R4.", parameter: name)
         }
         let references = table.references(of: type)
-        if parts[1] == "*", wildcard, parts.count == 2 { return (type, references, nil) }
+        if parts[1] == "*", parts.count == 2 { return (type, references, nil) }
         guard let parameter = references.first(where: { $0.code == parts[1] }) else {
             throw SearchError(
                 .unknown, "'\(parts[1])' is not a reference search parameter of \(type.name).", parameter: name,

@@ -50,9 +50,29 @@ struct SearchPlanner {
             throw SearchError(.limit, "A search takes at most \(SearchRules.maximumAlternatives) alternative values.")
         }
         return SearchPlan(
-            types: types, path: path, filters: filters, sort: sort, count: count, total: total, includes: includes,
-            summary: summary, elements: elements, cursor: cursor, used: used, warnings: warnings,
-            baseURL: request.baseURL)
+            types: types, path: path, filters: types[0].isAuditEvent ? filters : onOneRow(filters), sort: sort,
+            count: count, total: total, includes: includes, summary: summary, elements: elements, cursor: cursor,
+            used: used, warnings: warnings, baseURL: request.baseURL)
+    }
+
+    /// The conditions with those on the one row that a resource has of a parameter put together:
+    /// `birthdate=ge1980&birthdate=lt1990` is one range.
+    private func onOneRow(_ filters: [SearchFilter]) -> [SearchFilter] {
+        var result: [SearchFilter] = []
+        for filter in filters {
+            guard case .any(let own) = filter, own.parameters.allSatisfy(definitions.hasOneRow),
+                let index = result.firstIndex(where: {
+                    if case .any(let other) = $0 { return other.parameters == own.parameters }
+                    return false
+                }), case .any(var row) = result[index]
+            else {
+                result.append(filter)
+                continue
+            }
+            row.others.append(own.tests)
+            result[index] = .any(row)
+        }
+        return result
     }
 
     private var path: String {

@@ -52,6 +52,8 @@ struct IndexFilter: Sendable, Hashable {
     let table: IndexTable
     let parameters: [Int32]
     let tests: [IndexTest]
+    /// More tests of the same row, one of each list; only where a resource has one row.
+    var others: [[IndexTest]] = []
 }
 
 /// One condition on the resources that are searched; a plan's conditions all hold.
