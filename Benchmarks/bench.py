@@ -77,6 +77,10 @@ def ingest(region: Region):
     seconds = time.monotonic() - began
     note("ingest.resources", resources, "resources")
     figure("ingest", resources / seconds, "resources/s", 600, True)
+    note("memory.during-ingest", max(region.worker_rss_mb()), "MB")
+    # A worker gives back what the bundles needed once it is quiet, at its next look.
+    time.sleep(15)
+    figure("memory.after-ingest", max(region.worker_rss_mb()), "MB", 75, False)
 
 
 def read(region: Region):

@@ -51,7 +51,8 @@ package enum ProcessMetrics {
         return pages * Int64(sysconf(Int32(_SC_PAGESIZE)))
     }
 
-    private static func cpuMilliseconds() -> Int64 {
+    /// User and system time that this process has consumed, in milliseconds.
+    package static func cpuMilliseconds() -> Int64 {
         var usage = rusage()
         guard getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage) == 0 else { return 0 }
         let seconds = usage.ru_utime.tv_sec + usage.ru_stime.tv_sec

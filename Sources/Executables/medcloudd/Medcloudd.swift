@@ -171,7 +171,7 @@ struct Medcloudd {
             [
                 BackgroundService { await databases.run() }, BackgroundService { try await revocations.run() },
                 BackgroundService { try await outbox.run() },
-                BackgroundService { await feed.run() },
+                BackgroundService { await feed.run() }, BackgroundService { try await IdleMemory.run() },
             ]
             + served.map { module in BackgroundService { try await module.run() } }
         var group = ServiceGroupConfiguration(

@@ -1,0 +1,29 @@
+import Testing
+
+@testable import Gateway
+
+struct IdleMemoryTests {
+    /// What a process looks like at one time, and what is resident after a trim.
+    private struct Look {
+        let mebibytes: Int64
+        let cpu: Int64
+        var after: Int64?
+    }
+
+    @Test func `memory is given back once the work is over`() {
+        let looks = [
+            // The first look has nothing to compare with.
+            Look(mebibytes: 40, cpu: 900), Look(mebibytes: 40, cpu: 950, after: 38), Look(mebibytes: 39, cpu: 1000),
+            // A large bundle: while it is worked on, while its rows are written, and when it is over.
+            Look(mebibytes: 200, cpu: 4000), Look(mebibytes: 200, cpu: 4100, after: 190),
+            Look(mebibytes: 190, cpu: 4110),
+            Look(mebibytes: 190, cpu: 4200, after: 45), Look(mebibytes: 46, cpu: 4300),
+        ]
+        var memory = IdleMemory()
+        for look in looks {
+            let isTime = memory.shouldTrim(resident: look.mebibytes << 20, cpu: look.cpu)
+            #expect(isTime == (look.after != nil), "\(look)")
+            if let after = look.after { memory.trimmed(resident: after << 20, cpu: look.cpu) }
+        }
+    }
+}
