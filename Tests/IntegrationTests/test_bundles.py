@@ -55,6 +55,120 @@ def test_a_transaction_resolves_references_between_its_entries(h1):
     assert again["entry"][2]["response"]["location"].startswith(body["entry"][2]["response"]["location"].split("/_history")[0])
 
 
+def _observation(subject: str) -> dict:
+    return {"resourceType": "Observation", "status": "final", "code": {"text": "x"}, "subject": {"reference": subject}}
+
+
+def _person(mrn: str) -> dict:
+    return {"resourceType": "Patient", "identifier": [{"system": "urn:p", "value": mrn}]}
+
+
+def _ids(answer) -> list[str]:
+    """`Type/id` of each entry of a response bundle."""
+    assert answer.status == 200, answer
+    return ["/".join(e["response"].get("location", "").split("/")[-4:-2]) for e in answer.json()["entry"]]
+
+
+def test_a_conditional_reference_finds_what_the_transaction_makes(h1):
+    """They are resolved last, whatever the order of the entries; a match that is gone then is none."""
+    mrn = str(uuid.uuid4())
+    reference = f"Patient?identifier=urn:p|{mrn}"
+    answer = h1.fhir.send("POST", "", batch([
+        entry("POST", "Observation", _observation(reference)), entry("POST", "Patient", _person(mrn))], "transaction"))
+    observation, person = _ids(answer)
+    assert h1.fhir.get(observation).json()["subject"]["reference"] == person
+    assert h1.fhir.get(observation).json()["meta"]["versionId"] == "1"
+    # A second one makes it ambiguous, although one was there before.
+    refused = h1.fhir.send("POST", "", batch([
+        entry("POST", "Patient", _person(mrn)), entry("POST", "Observation", _observation(reference))], "transaction"))
+    assert refused.status == 412
+    assert "several" in outcome(refused)["issue"][0]["diagnostics"]
+    gone = h1.fhir.send("POST", "", batch([
+        entry("DELETE", person), entry("POST", "Observation", _observation(reference))], "transaction"))
+    assert gone.status == 412
+    assert h1.fhir.get(person).status == 200
+    # The audit log has each write once: that of the patient, and that of the observation of the patient.
+    events = h1.fhir.search(f"AuditEvent?entity={person}&action=C")
+    assert len(events) == 2
+
+
+def test_deletes_of_a_transaction_come_first(h1):
+    """A create with a condition does not find what the same transaction deletes."""
+    mrn = str(uuid.uuid4())
+    old = h1.fhir.create(_person(mrn))
+    criteria = f"identifier=urn:p|{mrn}"
+    answer = h1.fhir.send("POST", "", batch([
+        entry("POST", "Patient", _person(mrn), "urn:uuid:0c3c", ifNoneExist=criteria),
+        entry("DELETE", f"Patient?{criteria}"),
+        entry("POST", "Observation", _observation("urn:uuid:0c3c")),
+    ], "transaction"))
+    assert [e["response"]["status"][:3] for e in answer.json()["entry"]] == ["201", "204", "201"], answer
+    person, _, observation = _ids(answer)
+    assert person != f"Patient/{old['id']}"
+    assert h1.fhir.get(f"Patient/{old['id']}").status == 410
+    assert h1.fhir.get(observation).json()["subject"]["reference"] == person
+    assert h1.fhir.ids(f"Patient?{criteria}") == [person.removeprefix("Patient/")]
+    # By id likewise, and nothing to delete is no obstacle.
+    answer = h1.fhir.send("POST", "", batch([
+        entry("DELETE", person), entry("DELETE", f"Patient?identifier=urn:p|none-{mrn}"),
+        entry("PUT", f"Patient?{criteria}", _person(mrn))], "transaction"))
+    assert [e["response"]["status"][:3] for e in answer.json()["entry"]] == ["204", "204", "201"], answer
+
+
+def test_relative_references_follow_the_full_urls(h1):
+    """`Patient/1` in the entry `http://a/Observation/2` is the entry `http://a/Patient/1`, not ours of that id."""
+    h1.fhir.put({"resourceType": "Patient", "id": "full-url-1"})
+    answer = h1.fhir.send("POST", "", batch([
+        entry("POST", "Patient", {"resourceType": "Patient", "id": "full-url-1"}, "https://a.example/fhir/Patient/full-url-1"),
+        entry("POST", "Observation", _observation("Patient/full-url-1"), "https://a.example/fhir/Observation/2"),
+        entry("POST", "Observation", _observation("https://a.example/fhir/Patient/full-url-1"), "urn:uuid:77"),
+        entry("POST", "Observation", _observation("Patient/full-url-1"), "https://b.example/fhir/Observation/2"),
+        entry("PUT", "Practitioner/full-url-2", {"resourceType": "Practitioner", "id": "full-url-2"},
+              "https://a.example/fhir/Practitioner/full-url-2"),
+        entry("POST", "Observation", {**_observation("Patient/full-url-1"), "performer": [
+            {"reference": "https://a.example/fhir/Practitioner/full-url-2"}]}),
+    ], "transaction"))
+    person, first, second, other, _, last = _ids(answer)
+    assert person != "Patient/full-url-1"
+    assert [h1.fhir.get(o).json()["subject"]["reference"] for o in (first, second, other)] == [person, person, "Patient/full-url-1"]
+    assert h1.fhir.get(last).json()["performer"] == [{"reference": "Practitioner/full-url-2"}]
+
+
+def test_a_temporary_reference_that_leads_nowhere_is_refused(h1):
+    """Nobody could resolve it later; a stored Bundle keeps its own."""
+    nowhere = f"urn:uuid:{uuid.uuid4()}"
+    mrn = str(uuid.uuid4())
+    answer = h1.fhir.send("POST", "", batch([
+        entry("POST", "Patient", _person(mrn)), entry("POST", "Observation", _observation(nowhere))], "transaction"))
+    assert answer.status == 400
+    issue = outcome(answer)["issue"][0]
+    assert issue["expression"] == ["Bundle.entry[1].resource"]
+    assert nowhere in issue["diagnostics"]
+    assert h1.fhir.ids(f"Patient?identifier={mrn}") == []
+    document = {
+        "resourceType": "Bundle", "type": "collection", "entry": [
+            {"fullUrl": nowhere, "resource": _person(mrn)}, {"fullUrl": "urn:uuid:1", "resource": _observation(nowhere)},
+            {"fullUrl": "urn:uuid:2", "resource": _observation("Patient?identifier=nobody")}]}
+    kept = _ids(h1.fhir.send("POST", "", batch([entry("POST", "Bundle", document)], "transaction")))[0]
+    assert h1.fhir.get(kept).json()["entry"] == document["entry"]
+
+
+def test_reads_in_bundles_have_their_conditions(h1):
+    """ifModifiedSince and ifNoneMatch answer 304, HEAD has no body, `_elements` gives a part."""
+    stored = h1.fhir.create({"resourceType": "Patient", "birthDate": "1970-01-01", "active": True})
+    url = f"Patient/{stored['id']}"
+    for kind in ("batch", "transaction"):
+        answer = h1.fhir.send("POST", "", batch([
+            entry("GET", url, ifModifiedSince="2099-01-01T00:00:00Z"), entry("GET", url, ifModifiedSince="2001-01-01T00:00:00Z"),
+            entry("GET", url, ifNoneMatch='W/"1"'), entry("HEAD", url), entry("GET", url + "?_elements=active"),
+        ], kind)).json()
+        assert [e["response"]["status"][:3] for e in answer["entry"]] == ["304", "200", "304", "200", "200"]
+        assert ["resource" in e for e in answer["entry"]] == [False, True, False, False, True]
+        assert "birthDate" not in answer["entry"][4]["resource"]
+    bad = h1.fhir.send("POST", "", batch([entry("GET", url, ifModifiedSince="yesterday")])).json()
+    assert bad["entry"][0]["response"]["status"].startswith("400")
+
+
 def test_a_transaction_is_all_or_nothing(h1):
     """One bad entry, and none is stored; the outcome names it."""
     mrn = str(uuid.uuid4())

@@ -13,7 +13,7 @@ from fhirpy import AsyncFHIRClient, SyncFHIRClient
 
 
 def test_fhirpy_sync(h1):
-    """fhirpy 2.3.1: save, read, search, include, update, delete. Its patch and get_or_create speak no FHIR R4 (merge patch, query on create)."""
+    """fhirpy 2.3.1: save, read, search, include, update, patch, get or create, delete."""
     client = SyncFHIRClient(h1.base, authorization=f"Bearer {h1.token}")
     mrn = str(uuid.uuid4())
     patient = client.resource("Patient", name=[{"family": "Fhirpy", "given": ["Sync"]}], identifier=[{"system": "urn:fp", "value": mrn}])
@@ -25,6 +25,23 @@ def test_fhirpy_sync(h1):
     patient["birthDate"] = "1980-01-01"
     patient.save()
     assert client.reference("Patient", patient.id).to_resource()["birthDate"] == "1980-01-01"
+    patient.patch(gender="female", birthDate=None)
+    read = client.reference("Patient", patient.id).to_resource()
+    assert (read["gender"], read.get("birthDate"), read["name"][0]["family"]) == ("female", None, "Fhirpy")
+    matching = client.resources("Patient").search(identifier=f"urn:fp|{mrn}")
+    same, is_new = matching.get_or_create(client.resource("Patient", identifier=[{"system": "urn:fp", "value": mrn}]))
+    assert (same.id, is_new) == (patient.id, False)
+    assert matching.patch(active=True)["active"] is True
+    updated, is_new = matching.update(client.resource("Patient", identifier=[{"system": "urn:fp", "value": mrn}], name=[{"family": "Fhirpy"}]))
+    assert (updated.id, is_new) == (patient.id, False)
+    other = client.resources("Patient").search(identifier=f"urn:fp|{mrn}-2")
+    made, is_new = other.get_or_create(client.resource("Patient", identifier=[{"system": "urn:fp", "value": f"{mrn}-2"}]))
+    assert is_new and made.id != patient.id
+    assert other.first().id == made.id and other.get().id == made.id
+    other.delete()
+    assert other.first() is None
+    # Saved again with its id: the patch and update above made new versions.
+    patient = client.reference("Patient", patient.id).to_resource()
     observations = []
     for number in range(7):
         observation = client.resource(

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import datetime
 import email.utils
+import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import urlencode
 
 import pytest
 
-from blackbox.fhir import outcome
+from blackbox.fhir import link, outcome
 
 
 def patient(**members) -> dict:
@@ -187,6 +189,17 @@ def test_of_parallel_conditional_creates_exactly_one_creates(h1):
     assert len(h1.fhir.ids(f"Patient?{criteria}")) == 1
 
 
+def test_criteria_may_begin_with_the_type(h1):
+    """`Patient?identifier=…` as If-None-Exist, the form in which some clients send it."""
+    mrn = str(uuid.uuid4())
+    own = patient(identifier=[{"system": "urn:mrn", "value": mrn}])
+    first = h1.fhir.send("POST", "Patient", own, If_None_Exist=f"identifier=urn:mrn|{mrn}")
+    for criteria in (f"Patient?identifier=urn:mrn|{mrn}", f"?identifier=urn:mrn|{mrn}"):
+        again = h1.fhir.send("POST", "Patient", own, If_None_Exist=criteria)
+        assert (again.status, again.json()["id"]) == (200, first.json()["id"])
+    assert h1.fhir.send("POST", "Patient", own, If_None_Exist=f"Observation?identifier={mrn}").status == 400
+
+
 def test_conditional_update(h1):
     """No match creates, one updates, several are refused."""
     resource = patient()
@@ -258,6 +271,33 @@ def test_json_patch(h1):
     assert missing.status == 404
 
 
+def test_json_merge_patch(h1):
+    """RFC 7396: members replace, null removes, what is not named keeps its bytes."""
+    stored = h1.fhir.create(patient(
+        birthDate="1970-01-01", active=True, extension=[{"url": "urn:x", "valueDecimal": 1.5}],
+        maritalStatus={"text": "single", "coding": [{"system": "urn:m", "code": "S"}]}))
+    url = f"Patient/{stored['id']}"
+
+    def send(body, content_type: str = "application/merge-patch+json", **headers: str):
+        return h1.fhir.send("PATCH", url, body, {"Content-Type": content_type, **headers})
+
+    answer = send({"birthDate": None, "gender": "male", "maritalStatus": {"text": "married", "coding": None}, "name": [{"family": "X"}]})
+    assert answer.status == 200, answer
+    changed = answer.json()
+    assert "birthDate" not in changed and changed["active"] is True
+    assert (changed["gender"], changed["maritalStatus"], changed["name"]) == ("male", {"text": "married"}, [{"family": "X"}])
+    assert send({"active": False}, "application/json").json()["meta"]["versionId"] == "3"
+    assert send({"active": True}, **{"If-Match": 'W/"1"'}).status == 412
+    for body, content_type, status in (
+            ([{"op": "remove", "path": "/active"}], "application/merge-patch+json", 400), ({"active": True}, "application/json-patch+json", 400),
+            ({"nothing": 1}, "application/merge-patch+json", 400), ({"id": "other"}, "application/merge-patch+json", 422),
+            ({"gender": "wrong"}, "application/merge-patch+json", 422), ({"active": True}, "application/fhir+json", 415), ([], "application/json", 400)):
+        answer = send(body, content_type)
+        assert answer.status == status, answer
+        outcome(answer)
+    assert h1.fhir.get(url).json()["meta"]["versionId"] == "3"
+
+
 def test_history_of_instance_type_and_system(new_tenant):
     """Every version once, newest first, with request and response."""
     own = new_tenant()
@@ -288,6 +328,121 @@ def test_history_of_instance_type_and_system(new_tenant):
     recent = own.fhir.get(f"Patient/{stored['id']}/_history?_since={since}").json()
     assert [e["request"]["method"] for e in recent["entry"]] == ["DELETE", "PUT"]
     assert own.fhir.get("Patient/never-was/_history").status == 404
+
+
+def test_history_at_lists_what_was_current(new_tenant):
+    """`_at`: the versions that were current at some point of the time that the value stands for, at all three levels."""
+    own = new_tenant()
+    stored = own.fhir.create(patient())
+    times = [stored["meta"]["lastUpdated"]]
+    for gender in ("male", "female"):
+        time.sleep(0.05)
+        times.append(own.fhir.put({**stored, "gender": gender})["meta"]["lastUpdated"])
+    time.sleep(0.05)
+    own.fhir.send("DELETE", f"Patient/{stored['id']}")
+    instance = f"Patient/{stored['id']}/_history"
+    deleted = own.fhir.get(instance).json()["entry"][0]["response"]["lastModified"]
+    other = own.fhir.create({"resourceType": "Organization", "name": "X"})
+
+    def versions(path: str, **parameters: str) -> list[str]:
+        answer = own.fhir.get(f"{path}?{urlencode({**parameters, '_count': '1'})}")
+        found = []
+        while True:
+            assert answer.status == 200, answer
+            bundle = answer.json()
+            found += [e["response"]["etag"][3:-1] for e in bundle.get("entry", []) if stored["id"] in e["fullUrl"]]
+            url = link(bundle, "next")
+            if url is None:
+                return found
+            answer = own.fhir.get(url)
+
+    for path in (instance, "Patient/_history", "_history"):
+        assert versions(path, _at=times[0]) == ["1"], path
+        assert versions(path, _at=times[1]) == ["2"]
+        assert versions(path, _at=times[1].replace("Z", "+00:00")) == ["2"]
+        assert versions(path, _at=deleted) == ["4"]
+        assert versions(path, _at=times[0][:10]) == ["4", "3", "2", "1"]
+        assert versions(path, _at=times[0][:4]) == ["4", "3", "2", "1"]
+        assert versions(path, _at="2001") == []
+        assert versions(path, _at=str(int(times[0][:4]) + 1)) == ["4"]
+        assert versions(path, _at=times[0][:10], _since=times[2]) == ["4", "3"]
+    assert own.fhir.get(f"Organization/{other['id']}/_history?_at=2001").json().get("entry") is None
+    # The plus sign as some clients send it, and values that are no times.
+    raw = times[0].replace("Z", "+00:00")
+    assert len(own.fhir.get(f"{instance}?_since={raw}").json()["entry"]) == 4
+    for query in ("_at=", "_at=yesterday", "_at=2026-13", "_at=2026&_at=2027", "_since=2026", "_count=-1", "_count=x", "_sort=_lastUpdated"):
+        answer = own.fhir.get(f"{instance}?{query}")
+        assert answer.status == 400, query
+        assert outcome(answer)["issue"][0]["expression"] == [query.split("=")[0]]
+
+
+def test_history_counts_without_entries(new_tenant):
+    """`_count=0` answers with the number of versions alone."""
+    own = new_tenant()
+    stored = own.fhir.create(patient())
+    second = own.fhir.put({**stored, "gender": "male"})["meta"]["lastUpdated"]
+    own.fhir.create({"resourceType": "Organization", "name": "X"})
+    for path, total in ((f"Patient/{stored['id']}/_history", 2), ("Patient/_history", 2), ("_history", 3)):
+        bundle = own.fhir.get(f"{path}?_count=0").json()
+        assert (bundle["type"], bundle["total"]) == ("history", total)
+        assert "entry" not in bundle and link(bundle, "next") is None
+    assert own.fhir.get(f"Patient/_history?_count=0&_since={second}").json()["total"] == 1
+    assert own.fhir.get("Patient/never-was/_history?_count=0").status == 404
+
+
+def test_reads_give_a_part_when_asked(h1):
+    """`_summary` and `_elements` on read and vread; the part is marked, and other parameters are refused."""
+    stored = h1.fhir.create(patient(birthDate="1970-01-01", photo=[{"title": "x"}], communication=[
+        {"language": {"text": "zh"}}]))
+    for path in (f"Patient/{stored['id']}", f"Patient/{stored['id']}/_history/1"):
+        part = h1.fhir.get(f"{path}?_elements=birthDate").json()
+        assert set(part) == {"resourceType", "id", "meta", "birthDate"}
+        assert [tag["code"] for tag in part["meta"]["tag"]] == ["SUBSETTED"]
+        assert part["meta"]["versionId"] == "1"
+        summary = h1.fhir.get(f"{path}?_summary=true").json()
+        assert "birthDate" in summary and "photo" not in summary
+        assert set(h1.fhir.get(f"{path}?_summary=text").json()) == {"resourceType", "id", "meta"}
+        assert h1.fhir.get(f"{path}?_summary=false&_format=json").json() == stored
+        for query in ("_summary=count", "_summary=some", "_elements=nothing", "name=x"):
+            answer = h1.fhir.get(f"{path}?{query}")
+            assert answer.status == 400, query
+            outcome(answer)
+        assert h1.fhir.get(f"{path}?name=x", Prefer="handling=lenient").json() == stored
+        assert h1.fhir.get(path, If_None_Match='W/"1"').status == 304
+    event = h1.fhir.get("AuditEvent?_count=1").json()["entry"][0]["resource"]
+    assert "agent" in h1.fhir.get(f"AuditEvent/{event['id']}?_elements=recorded").json()
+    assert "entity" not in h1.fhir.get(f"AuditEvent/{event['id']}?_elements=recorded").json()
+
+
+def test_another_version_of_fhir_is_refused(h1):
+    """The parameter fhirVersion of a media type: R4 is served, others are 406 and 415."""
+    stored = h1.fhir.create(patient())
+    url = f"Patient/{stored['id']}"
+    for version, status, taken in (("4.0", 200, 201), ("3.0", 406, 415), ("5.0", 406, 415)):
+        media_type = f"application/fhir+json; fhirVersion={version}"
+        assert h1.fhir.get(url, Accept=media_type).status == status
+        assert h1.fhir.get(f"{url}?{urlencode({'_format': media_type})}").status == status
+        assert h1.fhir.send("POST", "Patient", patient(), Content_Type=media_type).status == taken
+    assert h1.fhir.get(url, Accept="application/fhir+json; fhirVersion=3.0, application/json;q=0.5").status == 200
+    assert h1.fhir.get(f"{url}?_format=application/fhir+json;fhirVersion=4.0").status == 200
+
+
+def test_metadata_has_an_entity_tag(h1):
+    """Clients need not fetch an unchanged statement again."""
+    first = h1.fhir.get("metadata")
+    tag = first.headers["ETag"]
+    assert tag.startswith('W/"')
+    again = h1.fhir.get("metadata", If_None_Match=tag)
+    assert (again.status, again.body, again.headers["ETag"]) == (304, b"", tag)
+    assert h1.fhir.get("metadata", If_None_Match='W/"1"').status == 200
+
+
+def test_a_resource_cannot_be_put_under_an_id_that_is_none(h1):
+    """400 for the write, while nothing is found under such an id."""
+    answer = h1.fhir.send("PUT", "Patient/no_id", {**patient(), "id": "no_id"})
+    assert answer.status == 400
+    assert "1 to 64" in outcome(answer)["issue"][0]["diagnostics"]
+    assert h1.fhir.get("Patient/no_id").status == 404
 
 
 def test_restore_from_history(h1):

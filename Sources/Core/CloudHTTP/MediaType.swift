@@ -62,11 +62,13 @@ package struct AcceptHeader: Sendable, Hashable {
     }
 
     /// Ranges that are not well-formed are left out; nil or an empty header accepts everything.
-    package init(parsing text: String?) {
+    ///
+    /// - Parameter isServed: Whether what is offered is of a range, its parameters considered; other ranges accept nothing.
+    package init(parsing text: String?, isServed: (MediaType) -> Bool = { _ in true }) {
         var ranges: [(range: MediaType, quality: Int)] = []
         for part in (text ?? "").split(separator: ",") {
             guard let range = MediaType(parsing: part) else { continue }
-            ranges.append((range, Self.thousandths(range.parameters["q"] ?? "1")))
+            ranges.append((range, isServed(range) ? Self.thousandths(range.parameters["q"] ?? "1") : 0))
         }
         if ranges.isEmpty, let everything = MediaType(parsing: "*/*") { ranges = [(everything, 1000)] }
         self.ranges = ranges

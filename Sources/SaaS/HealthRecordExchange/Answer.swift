@@ -9,6 +9,8 @@ struct Answer: Sendable {
     var status: Int
     /// The version that the answer is about.
     var version: Int32?
+    /// The entity tag of what has no version.
+    var tag: EntityTag?
     /// Microseconds since 1970.
     var lastUpdated: Int64?
     /// Of a write: `Type/id/_history/version`.
@@ -33,7 +35,7 @@ struct Answer: Sendable {
     /// As the answer to an HTTP request.
     func response(base: String) -> ModuleResponse {
         var headers: HTTPFields = [:]
-        if let version { headers[.eTag] = "W/\"\(version)\"" }
+        if let tag = version.map({ EntityTag(version: $0) }) ?? tag { headers[.eTag] = tag.description }
         if let lastUpdated { headers[.lastModified] = HTTPDate.format(microsecondsSinceEpoch: lastUpdated) }
         if let location { headers[.location] = base + "/" + location }
         var body = resource ?? ByteBuffer()

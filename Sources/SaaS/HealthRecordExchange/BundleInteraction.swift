@@ -1,5 +1,6 @@
 import ClinicalData
 import CloudHTTP
+import HTTPTypes
 import NIOCore
 import StrictJSON
 
@@ -42,7 +43,7 @@ struct BundleInteraction: Sendable {
         _ entries: [BundleEntry], _ preference: Preferences.Return, in session: Session
     ) async throws -> [Answer] {
         let writes = try entries.map { try $0.write() }
-        let execution = WriteExecution(exchange: exchange, requests: writes.compactMap { $0 })
+        let execution = WriteExecution(exchange: exchange, requests: writes.compactMap { $0 }, isTransaction: true)
         let hasReads = writes.contains { $0 == nil }
         guard hasReads else {
             return try await answers(entries, try await execution.run(in: session), preference, in: session)
@@ -120,12 +121,19 @@ struct BundleInteraction: Sendable {
     // MARK: Reads
 
     private func read(_ entry: BundleEntry, in session: Session) async throws -> Answer {
+        var answer = try await found(entry, in: session)
+        if entry.method == .head { answer.resource = nil }
+        return answer
+    }
+
+    private func found(_ entry: BundleEntry, in session: Session) async throws -> Answer {
         let reads = ReadInteraction(exchange: exchange)
+        let request = ReadInteraction.Request(conditions: entry.readConditions, query: entry.query)
         switch entry.interaction {
         case .read(let type, let id):
-            return entry.readConditions.apply(to: try await reads.read(type, id: id, in: session))
+            return try await reads.read(type, id: id, request, in: session)
         case .readVersion(let type, let id, let version):
-            return try await reads.readVersion(type, id: id, version: version, in: session)
+            return try await reads.readVersion(type, id: id, version: version, request, in: session)
         case .history(let scope):
             return try await HistoryInteraction(exchange: exchange).run(scope, query: entry.query, in: session)
         case .search(let type, let compartment, isForm: false):

@@ -90,13 +90,20 @@ struct BundleReader: Sendable {
         } else if resource == nil, method == .post || method == .put || method == .patch {
             throw FHIRFailure(400, "required", "This entry needs 'resource'.", at: place + ".resource")
         }
+        let readConditions: ReadConditions
+        do {
+            readConditions = try ReadConditions(
+                noneMatch: request["ifNoneMatch"]?.string, modifiedSinceInstant: request["ifModifiedSince"]?.string)
+        } catch {
+            throw error.placed(place + ".request.ifModifiedSince")
+        }
         return BundleEntry(
             place: place, interaction: interaction, method: method, query: query,
             conditions: WriteConditions(
                 match: request["ifMatch"]?.string,
                 noneMatch: method == .get ? nil : request["ifNoneMatch"]?.string,
                 noneExist: request["ifNoneExist"]?.string),
-            readConditions: ReadConditions(noneMatch: request["ifNoneMatch"]?.string, modifiedSince: nil),
+            readConditions: readConditions,
             fullURL: node["fullUrl"]?.string, body: body)
     }
 
@@ -130,7 +137,11 @@ struct BundleReader: Sendable {
                 400, "structure", "A patch is a Binary of content type application/json-patch+json with 'data'.",
                 at: place + ".resource")
         }
-        return try ResourceIntake.parse(bytes, place: place)
+        let patch = try ResourceIntake.parse(bytes, place: place)
+        guard patch.root.kind == .array else {
+            throw FHIRFailure(400, "structure", "A JSON Patch is an array.", at: place + ".resource.data")
+        }
+        return patch
     }
 }
 

@@ -1,5 +1,8 @@
 import ClinicalData
 import CloudHTTP
+import CloudIdentity
+import Crypto
+import HTTPTypes
 import NIOCore
 import StrictJSON
 import Synchronization
@@ -10,7 +13,7 @@ final class CapabilityStatement: Sendable {
     private let definitions: Definitions
     private let search: SearchCapabilities
     /// By FHIR base. One base a tenant, so the number is bounded; at the bound all are dropped.
-    private let cache = Mutex<[String: ByteBuffer]>([:])
+    private let cache = Mutex<[String: Statement]>([:])
     private static let maximumCached = 256
     /// Everything but the base's URLs, made at the first request: some hundred kilobytes for 146 types.
     private let resources: Mutex<[UInt8]?> = Mutex(nil)
@@ -20,10 +23,31 @@ final class CapabilityStatement: Sendable {
         search = SearchCapabilities(definitions: definitions)
     }
 
-    /// The statement of the server at `base`.
-    func bytes(base: String) -> ByteBuffer {
+    private struct Statement: Sendable {
+        let bytes: ByteBuffer
+        /// Changes whenever the statement does (FHIR R4 http.html#capabilities).
+        let tag: EntityTag
+    }
+
+    /// The statement of the server at `base`; 304 when the client has it already.
+    func answer(base: String, _ headers: HTTPFields) -> Answer {
+        let known = statement(base: base)
+        var answer = Answer(status: 200)
+        answer.tag = known.tag
+        switch headers[.ifNoneMatch].flatMap({ EntityTagCondition(parsing: $0) }) {
+        case .tags(let tags) where tags.contains(where: { $0.value == known.tag.value }): answer.status = 304
+        case .any: answer.status = 304
+        case .tags, nil: answer.resource = known.bytes
+        }
+        return answer
+    }
+
+    private func statement(base: String) -> Statement {
         if let known = cache.withLock({ $0[base] }) { return known }
-        let made = ByteBuffer(bytes: statement(base))
+        let bytes = statement(base)
+        let digest = SHA256.hash(data: bytes).prefix(12)
+        let made = Statement(
+            bytes: ByteBuffer(bytes: bytes), tag: EntityTag(Base64URL.encode(Array(digest)), isWeak: true))
         cache.withLock { cache in
             if cache.count >= Self.maximumCached { cache = [:] }
             cache[base] = made
@@ -57,7 +81,7 @@ final class CapabilityStatement: Sendable {
                 json.string("application/fhir+json")
                 json.string("json")
             }
-            json.arrayMember("patchFormat") { $0.string("application/json-patch+json") }
+            json.strings("patchFormat", ContentNegotiation.patchFormats)
             json.arrayMember("rest") { json in
                 json.object { json in
                     json.member("mode", "server")

@@ -16,10 +16,19 @@ struct Conditions: Sendable {
         /// Equal criteria lock each other out until the transaction ends: what one creates, the other finds.
         var lockKey: String { type.name + "?" + search.canonicalCriteria(plan) }
 
-        /// The ids of up to two matches.
-        func matches(on connection: PostgresConnection) async throws -> [String] {
-            try await search.matches(plan, on: connection, limit: 2).map(\.id)
+        /// The ids of up to two matches, without those that the same transaction deletes.
+        func matches(besides deleted: Set<String> = [], on connection: PostgresConnection) async throws -> [String] {
+            let found = try await search.matches(plan, on: connection, limit: 2 + deleted.count).map(\.id)
+            return Array(found.filter { !deleted.contains($0) }.prefix(2))
         }
+    }
+
+    /// Whether what a conditional reference matches can change when resources of these types are written.
+    static func isTouched(_ reference: String, byWriting types: Set<ResourceType>) -> Bool {
+        guard let mark = reference.firstIndex(of: "?"), let type = ResourceType.named(String(reference[..<mark]))
+        else { return false }
+        let names = reference[mark...].dropFirst().split(separator: "&").map { $0.prefix { $0 != "=" } }
+        return types.contains(type) || names.contains { $0.contains(".") || $0.hasPrefix("_has") }
     }
 
     /// The condition of each request; nil where it has none.
@@ -65,7 +74,9 @@ struct Conditions: Sendable {
     private func condition(_ type: ResourceType, _ criteria: String) throws(FHIRFailure) -> Condition {
         let query: HTTPQuery
         do {
-            query = try HTTPQuery(parsing: criteria.hasPrefix("?") ? String(criteria.dropFirst()) : criteria)
+            // What stands before a question mark is the type again: `Patient?identifier=1`, as some clients send it.
+            let start = criteria.hasPrefix(type.name + "?") ? type.name.utf8.count + 1 : criteria.hasPrefix("?") ? 1 : 0
+            query = try HTTPQuery(parsing: criteria.dropFirst(start))
         } catch {
             throw FHIRFailure(400, "invalid", "The criteria cannot be decoded.")
         }

@@ -67,6 +67,10 @@ enum Interaction: Sendable, Hashable {
         }
         let id = rest[0]
         guard ResourceID.isValid(id) else {
+            // Nothing can be made under this id; elsewhere nothing is found under it.
+            guard method != .put else {
+                throw FHIRFailure(400, "value", "An id is 1 to 64 letters, digits, hyphens and dots.", at: "id")
+            }
             throw FHIRFailure(
                 404, "not-found", "An id is 1 to 64 letters, digits, hyphens and dots, so nothing has this one.")
         }

@@ -2,14 +2,16 @@ import ClinicalData
 import NIOCore
 import StrictJSON
 
-/// Applies JSON Patches to resources.
+/// Applies patches to resources.
 enum Patching {
-    /// - Parameter patch: The patch as a document.
+    /// - Parameter patch: A JSON Patch, which is an array, or a JSON Merge Patch, which is an object.
     /// - Throws: 400 for a patch that is none, 422 for one that does not fit this resource (a failed `test` included).
     static func apply(_ patch: JSONDocument, to current: StoredResource, place: String) throws -> JSONDocument {
         do {
             let served = try JSONDocument(Array(current.bytes.readableBytesView))
-            let bytes = try JSONPatch(parsing: patch).apply(to: served)
+            let bytes =
+                try JSONMergePatch(parsing: patch)?.apply(to: served)
+                ?? JSONPatch(parsing: patch).apply(to: served)
             let patched = try JSONDocument(bytes)
             guard patched.root["id"]?.stringIs(current.id) == true,
                 patched.root["resourceType"]?.stringIs(current.type.name) == true

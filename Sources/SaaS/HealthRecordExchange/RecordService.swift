@@ -36,9 +36,8 @@ struct RecordService: Sendable {
                 throw FHIRFailure(404, "not-found", "There is nothing at this path.")
             }
             try ContentNegotiation.checkAcceptable(request.headers, try Self.query(request.query))
-            var answer = Answer(status: 200)
-            answer.resource = services.capabilities.bytes(base: request.fhirBase)
-            return answer.response(base: request.fhirBase)
+            return services.capabilities.answer(base: request.fhirBase, request.headers)
+                .response(base: request.fhirBase)
         } catch let failure as FHIRFailure {
             return failure.response
         } catch {
@@ -83,16 +82,13 @@ struct RecordService: Sendable {
     ) async throws -> Answer {
         switch interaction {
         case .capabilities:
-            var answer = Answer(status: 200)
-            answer.resource = services.capabilities.bytes(base: exchange.base)
-            return answer
+            return services.capabilities.answer(base: exchange.base, request.headers)
         case .read(let type, let id):
-            let conditions = ReadConditions(
-                noneMatch: request.headers[.ifNoneMatch], modifiedSince: request.headers[.ifModifiedSince])
-            return conditions.apply(to: try await ReadInteraction(exchange: exchange).read(type, id: id, in: session))
+            return try await ReadInteraction(exchange: exchange)
+                .read(type, id: id, Self.read(request, query, preferences), in: session)
         case .readVersion(let type, let id, let version):
             return try await ReadInteraction(exchange: exchange)
-                .readVersion(type, id: id, version: version, in: session)
+                .readVersion(type, id: id, version: version, Self.read(request, query, preferences), in: session)
         case .history(let scope):
             return try await HistoryInteraction(exchange: exchange).run(scope, query: query, in: session)
         case .search(let type, let compartment, let isForm):
@@ -110,6 +106,15 @@ struct RecordService: Sendable {
         }
     }
 
+    private static func read(
+        _ request: ModuleRequest, _ query: HTTPQuery, _ preferences: Preferences
+    ) -> ReadInteraction.Request {
+        ReadInteraction.Request(
+            conditions: ReadConditions(
+                noneMatch: request.headers[.ifNoneMatch], modifiedSince: request.headers[.ifModifiedSince]),
+            query: query, isLenient: preferences.handling == .lenient)
+    }
+
     /// The write that an interaction, its headers and its body ask for.
     private static func write(
         _ interaction: Interaction, _ request: ModuleRequest, _ query: HTTPQuery
@@ -118,8 +123,13 @@ struct RecordService: Sendable {
         var write: WriteRequest
         switch interaction {
         case .create(let type):
-            guard criteria.isEmpty else { throw FHIRFailure(400, "invalid", "The URL of a create has no query.") }
-            write = WriteRequest(.create(type, criteria: request.headers[.ifNoneExist]))
+            // Criteria in the URL mean what they mean in the header: fhirpy's get_or_create sends them so.
+            let header = request.headers[.ifNoneExist]
+            guard criteria.isEmpty || header == nil else {
+                throw FHIRFailure(
+                    400, "invalid", "Criteria of a create are in If-None-Exist or in the URL, not in both.")
+            }
+            write = WriteRequest(.create(type, criteria: criteria.isEmpty ? header : criteria))
         case .update(let type, let id): write = WriteRequest(.update(type, id: id))
         case .updateWhere(let type): write = WriteRequest(.updateWhere(type, criteria: criteria))
         case .patch(let type, let id): write = WriteRequest(.patch(type, id: id))
@@ -134,11 +144,14 @@ struct RecordService: Sendable {
             noneExist: request.headers[.ifNoneExist]
         ).apply(to: &write)
         if request.method == .delete { return write }
-        if write.isPatch {
-            try ContentNegotiation.checkPatch(request.headers)
-        } else {
-            try ContentNegotiation.checkResource(request.headers)
+        guard !write.isPatch else {
+            try ContentNegotiation.checkFormat(ofPatch: request.headers)
+            let patch = try ResourceIntake.parse(request.body)
+            try ContentNegotiation.check(patch, request.headers)
+            write.body = patch
+            return write
         }
+        try ContentNegotiation.checkResource(request.headers)
         write.body = try ResourceIntake.parse(request.body)
         return write
     }

@@ -8,6 +8,8 @@ import StrictJSON
 struct WriteExecution: Sendable {
     let exchange: Exchange
     let requests: [WriteRequest]
+    /// Whether the requests are the entries of a transaction, which may refer to each other.
+    var isTransaction = false
 
     /// What a request was matched with.
     private enum Target: Sendable {
@@ -36,22 +38,57 @@ struct WriteExecution: Sendable {
             let conditions = Conditions(exchange: exchange)
             let criteria = try conditions.plans(for: requests)
             try await exchange.services.store.lock(criteria.compactMap { $0?.lockKey }, on: connection)
-            var targets: [Target] = []
-            var unmatched: Set<String> = []
-            for (request, condition) in zip(requests, criteria) {
-                let matches = try await condition?.matches(on: connection)
-                targets.append(try target(request, matches: matches))
-                // Both would find nothing and create, although the second one's condition is no longer true.
-                if let key = condition?.lockKey, matches?.isEmpty == true, !unmatched.insert(key).inserted {
-                    throw FHIRFailure(400, "duplicate", "Two entries have the same criteria.", at: request.place)
-                }
-            }
-            let links = try await conditions.resolve(references, on: connection)
+            let targets = try await self.targets(criteria, on: connection)
+            let links = try await self.links(references, targets, conditions, on: connection)
             return try await write(targets, links: links, on: connection)
         }
     }
 
     // MARK: Matching
+
+    /// What each request is matched with. Deletes come first (FHIR R4 http.html#trules), so that the criteria of the others
+    /// do not match what they delete.
+    private func targets(
+        _ criteria: [Conditions.Condition?], on connection: PostgresConnection
+    ) async throws -> [Target] {
+        var targets: [Int: Target] = [:]
+        var deleted: [ResourceType: Set<String>] = [:]
+        for (index, request) in requests.enumerated() where request.isDelete {
+            let target = try self.target(request, matches: try await criteria[index]?.matches(on: connection))
+            if case .write(_, let id) = target { deleted[request.type, default: []].insert(id) }
+            targets[index] = target
+        }
+        var unmatched: Set<String> = []
+        for (index, request) in requests.enumerated() where !request.isDelete {
+            let matches = try await criteria[index]?.matches(besides: deleted[request.type] ?? [], on: connection)
+            targets[index] = try target(request, matches: matches)
+            // Both would find nothing and create, although the second one's condition is no longer true.
+            if let key = criteria[index]?.lockKey, matches?.isEmpty == true, !unmatched.insert(key).inserted {
+                throw FHIRFailure(400, "duplicate", "Two entries have the same criteria.", at: request.place)
+            }
+        }
+        return requests.indices.compactMap { targets[$0] }
+    }
+
+    /// `Type?criteria` → `Type/id`. Conditional references are resolved last (FHIR R4 http.html#trules): against what is there
+    /// once all entries are carried out.
+    private func links(
+        _ references: Set<String>, _ targets: [Target], _ conditions: Conditions, on connection: PostgresConnection
+    ) async throws -> [String: String] {
+        var written: Set<ResourceType> = []
+        for (request, target) in zip(requests, targets) {
+            if case .write = target { written.insert(request.type) }
+        }
+        guard references.contains(where: { Conditions.isTouched($0, byWriting: written) }) else {
+            return try await conditions.resolve(references, on: connection)
+        }
+        // The database says what the criteria will match: the writes are made, looked at, and taken back.
+        try await connection.execute("savepoint provisional")
+        _ = try await write(targets, links: [:], on: connection)
+        let links = try await conditions.resolve(references, on: connection)
+        try await connection.execute("rollback to savepoint provisional")
+        return links
+    }
 
     /// - Parameter matches: The ids that the criteria of a conditional request found; nil when it has none.
     private func target(_ request: WriteRequest, matches: [String]?) throws(FHIRFailure) -> Target {
@@ -117,7 +154,8 @@ struct WriteExecution: Sendable {
     /// Conditional references exist in transactions only; elsewhere a reference is what it is.
     private func conditionalReferences() throws -> Set<String> {
         var found: Set<String> = []
-        for request in requests where !request.place.isEmpty && !request.isPatch {
+        // The entries of a Bundle that is stored are not carried out.
+        for request in requests where !request.place.isEmpty && !request.isPatch && request.type.name != "Bundle" {
             if let body = request.body { found.formUnion(ReferenceRewriter.conditionalReferences(in: body)) }
         }
         return found
@@ -129,13 +167,15 @@ struct WriteExecution: Sendable {
         _ targets: [Target], links: [String: String], on runner: any StatementRunner
     ) async throws -> [WriteResult] {
         try checkIdentities(targets)
-        let rewriter = ReferenceRewriter(links: links.merging(temporaryLinks(targets)) { _, new in new })
+        let entries = EntryLinks(
+            requests: requests, identities: targets.map(Self.identity), others: links, base: exchange.base)
         let intake = ResourceIntake(definitions: exchange.services.definitions, base: exchange.base)
         var operations: [WriteOperation] = []
         /// The request of each operation.
         var origins: [Int] = []
         for index in patchesFirst(targets) {
             guard case .write(let kind, let id) = targets[index] else { continue }
+            let rewriter = entries.rewriter(for: requests[index])
             operations.append(try await operation(kind, id, requests[index], intake, rewriter, on: runner))
             origins.append(index)
         }
@@ -178,6 +218,11 @@ struct WriteExecution: Sendable {
             throw FHIRFailure(400, "structure", "The request has no body.").placed(request.place)
         }
         guard kind == .patch else {
+            if isTransaction, request.type.name != "Bundle", let reference = rewriter.unresolved(in: body) {
+                throw FHIRFailure(
+                    400, "not-found", "The reference '\(reference)' is the fullUrl of no entry of the transaction.",
+                    at: request.place + ".resource")
+            }
             return try intake.operation(
                 kind, request.type, id: id, expectedVersion: request.expectedVersion, body, rewriter: rewriter,
                 place: request.place)
@@ -191,22 +236,12 @@ struct WriteExecution: Sendable {
             rewriter: rewriter, place: request.place)
     }
 
-    /// Temporary identities of the entries → the references that take their place.
-    private func temporaryLinks(_ targets: [Target]) -> [String: String] {
-        var links: [String: String] = [:]
-        for (request, target) in zip(requests, targets) {
-            guard let fullURL = request.fullURL, !fullURL.isEmpty else { continue }
-            switch target {
-            case .write(_, let id):
-                let reference = request.type.name + "/" + id
-                // An entry that keeps its identity is referred to as it is.
-                if !fullURL.hasSuffix("/" + reference) { links[fullURL] = reference }
-            case .none(let result) where result.effect == .found:
-                links[fullURL] = request.type.name + "/" + result.id
-            case .none: continue
-            }
+    /// The id under which a request's resource is stored; nil when it has none.
+    private static func identity(_ target: Target) -> String? {
+        switch target {
+        case .write(_, let id): id
+        case .none(let result): result.effect == .found ? result.id : nil
         }
-        return links
     }
 
     /// Two writes of one identity have no order within a transaction, so they are refused.

@@ -57,6 +57,13 @@ struct WriteRequest: Sendable {
         }
     }
 
+    var isDelete: Bool {
+        switch action {
+        case .delete, .deleteWhere: true
+        case .create, .update, .updateWhere, .patch, .patchWhere: false
+        }
+    }
+
     var isPatch: Bool {
         switch action {
         case .patch, .patchWhere: true

@@ -184,7 +184,7 @@ struct RecordInteraction: Sendable {
                 return nil
             }
             return try await exchange.services.store.history(
-                of: .instance(type, id: id.localID), count: count, since: nil, position: position,
+                of: .instance(type, id: id.localID), count: count, in: HistoryPeriod(), position: position,
                 audit: reading.audit(decision), on: connection)
         }
         guard let page = try Self.value(part), page.exists else { throw Problem.nothingShared }

@@ -8,6 +8,26 @@ struct StorePatchTests {
         return String(decoding: try patch.apply(to: JSONDocument(Array(document.utf8))), as: UTF8.self)
     }
 
+    // The examples of RFC 7396, appendix A, whose targets and patches are objects.
+    @Test(arguments: [
+        (#"{"a":"b"}"#, #"{"a":"c"}"#, #"{"a":"c"}"#), (#"{"a":"b"}"#, #"{"b":"c"}"#, #"{"a":"b","b":"c"}"#),
+        (#"{"a":"b"}"#, #"{"a":null}"#, "{}"), (#"{"a":"b","b":"c"}"#, #"{"a":null}"#, #"{"b":"c"}"#),
+        (#"{"a":["b"]}"#, #"{"a":"c"}"#, #"{"a":"c"}"#), (#"{"a":"c"}"#, #"{"a":["b"]}"#, #"{"a":["b"]}"#),
+        (#"{"a":{"b":"c"}}"#, #"{"a":{"b":"d","c":null}}"#, #"{"a":{"b":"d"}}"#),
+        (#"{"a":[{"b":"c"}]}"#, #"{"a":[1]}"#, #"{"a":[1]}"#), (#"{"e":null}"#, #"{"a":1}"#, #"{"e":null,"a":1}"#),
+        ("{}", #"{"a":{"bb":{"ccc":null}}}"#, #"{"a":{"bb":{}}}"#),
+        (#"{"n": 1.50, "m": {"x" : 1}}"#, #"{"a":2.0}"#, #"{"n":1.50,"m":{"x" : 1},"a":2.0}"#),
+    ])
+    func `a merge patch replaces and removes members`(_ target: String, _ patch: String, _ expected: String) throws {
+        let patch = try #require(JSONMergePatch(parsing: JSONDocument(Array(patch.utf8))))
+        #expect(String(decoding: patch.apply(to: try JSONDocument(Array(target.utf8))), as: UTF8.self) == expected)
+    }
+
+    @Test(arguments: ["[]", "1", "null", #""a""#])
+    func `a merge patch is an object`(_ patch: String) throws {
+        #expect(JSONMergePatch(parsing: try JSONDocument(Array(patch.utf8))) == nil)
+    }
+
     // The examples of RFC 6902, appendix A, and RFC 6901.
     @Test(arguments: [
         (#"{"foo":"bar"}"#, #"[{"op":"add","path":"/baz","value":"qux"}]"#, #"{"foo":"bar","baz":"qux"}"#),

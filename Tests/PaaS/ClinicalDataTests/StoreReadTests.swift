@@ -39,7 +39,7 @@ struct StoreReadTests {
             var position: Int64?
             repeat {
                 let page = try await store.history(
-                    of: scope, count: 3, since: nil, position: position, audit: audit, on: statements)
+                    of: scope, count: 3, in: HistoryPeriod(), position: position, audit: audit, on: statements)
                 versions += page.entries.map(\.version)
                 position = page.next
                 _ = try await store.write([try StoreFixture.operation(.update, "a")], audit: audit, on: statements)
@@ -61,19 +61,21 @@ struct StoreReadTests {
                 ], audit: audit, on: statements)
             _ = try await store.write([WriteOperation(delete: patient, id: "a")], audit: audit, on: statements)
             let all = try await store.history(
-                of: .system(types: nil), count: 10, since: nil, position: nil, audit: audit, on: statements)
+                of: .system(types: nil), count: 10, in: HistoryPeriod(), position: nil, audit: audit, on: statements)
             #expect(all.entries.map(\.method) == [.delete, .update, .create])
             #expect(all.entries.map(\.isDeleted) == [true, false, false])
             #expect(all.entries[2].content == StoreFixture.content("a"))
             let some = try await store.history(
-                of: .system(types: [organization]), count: 10, since: nil, position: nil, audit: audit, on: statements)
+                of: .system(types: [organization]), count: 10, in: HistoryPeriod(), position: nil, audit: audit,
+                on: statements)
             #expect(some.entries.map(\.id) == ["o"])
             let ofType = try await store.history(
-                of: .type(patient), count: 1, since: nil, position: nil, audit: audit, on: statements)
+                of: .type(patient), count: 1, in: HistoryPeriod(), position: nil, audit: audit, on: statements)
             #expect(ofType.entries.map(\.version) == [2])
             #expect(ofType.next != nil)
             let since = try await store.history(
-                of: .type(patient), count: 10, since: all.entries[0].lastUpdated, position: nil, audit: audit,
+                of: .type(patient), count: 10, in: HistoryPeriod(since: all.entries[0].lastUpdated), position: nil,
+                audit: audit,
                 on: statements)
             #expect(since.entries.map(\.version) == [2])
             #expect(
@@ -85,7 +87,8 @@ struct StoreReadTests {
     @Test func `an instance that never was has no history`() async throws {
         try await StoreFixture.withPool { pool in
             let page = try await store.history(
-                of: .instance(try StoreFixture.type("Patient"), id: "no"), count: 10, since: nil, position: nil,
+                of: .instance(try StoreFixture.type("Patient"), id: "no"), count: 10, in: HistoryPeriod(),
+                position: nil,
                 audit: audit, on: PooledStatements(pool, deadline: nil))
             #expect(!page.exists)
             #expect(page.entries.isEmpty)

@@ -30,6 +30,18 @@ struct StoreRewriterTests {
         #expect(try rewritten(head + sent, links) == head + (expected ?? sent))
     }
 
+    @Test(arguments: [
+        (#""subject":{"reference":"urn:uuid:b"}}"#, "urn:uuid:b"),
+        (#""a":[{"b":{"reference":"urn:oid:1.2"}}]}"#, "urn:oid:1.2"),
+        (#""subject":{"reference":"urn:uuid:a"}}"#, nil), (#""subject":{"reference":"urn:uuid:a#part"}}"#, nil),
+        (#""url":"urn:uuid:b","identifier":[{"value":"urn:uuid:c"}]}"#, nil),
+        (#""subject":{"reference":"Patient/1"}}"#, nil),
+    ])
+    func `a reference that leads nowhere is told from others`(_ sent: String, _ expected: String?) throws {
+        let document = try JSONDocument(Array((head + sent).utf8))
+        #expect(ReferenceRewriter(links: links).unresolved(in: document) == expected)
+    }
+
     @Test func `conditional references are found wherever references are`() throws {
         let text =
             #"{"a":{"reference":"Patient?identifier=x"},"b":[{"c":{"reference":"Practitioner?identifier=y"}}],"d":{"reference":"Nothing?x=1"},"e":{"reference":"Patient/1"}}"#

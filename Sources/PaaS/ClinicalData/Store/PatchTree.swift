@@ -98,6 +98,29 @@ indirect enum PatchTree {
         return removed
     }
 
+    /// RFC 7396 §2.
+    mutating func merge(_ patch: JSONNode) {
+        guard patch.kind == .object else {
+            self = .leaf(patch)
+            return
+        }
+        var members: [(key: String, value: PatchTree)] = []
+        if case .object(let own) = opened { members = own }
+        for (key, value) in patch.members.map({ ($0.key, $0.value) }) {
+            let index = members.firstIndex { $0.key == key }
+            switch (index, value.kind) {
+            case (let index?, .null): members.remove(at: index)
+            case (nil, .null): continue
+            case (let index?, _): members[index].value.merge(value)
+            case (nil, _):
+                var added = PatchTree.object([])
+                added.merge(value)
+                members.append((key, added))
+            }
+        }
+        self = .object(members)
+    }
+
     /// RFC 6901 §4: digits without a leading zero.
     private static func index(_ token: String, below limit: Int) throws(Missing) -> Int {
         let digits = token.utf8

@@ -17,7 +17,7 @@ package struct ReferenceRewriter: Sendable {
     package func edits(in document: JSONDocument) -> [(range: Range<Int>, bytes: [UInt8])] {
         guard !links.isEmpty else { return [] }
         var edits: [(range: Range<Int>, bytes: [UInt8])] = []
-        Self.visitLinks(document.root) { node, text in
+        Self.visitLinks(document.root) { _, node, text in
             guard let target = text.hasPrefix("<") ? narrative(text) : target(of: text) else { return }
             var writer = JSONWriter()
             writer.string(target)
@@ -29,8 +29,23 @@ package struct ReferenceRewriter: Sendable {
     /// The conditional references of a resource: `Type?criteria`.
     package static func conditionalReferences(in document: JSONDocument) -> Set<String> {
         var found: Set<String> = []
-        visitLinks(document.root) { _, text in
-            if isConditional(text) { found.insert(text) }
+        visitLinks(document.root) { key, _, text in
+            if key == referenceKey, isConditional(text) { found.insert(text) }
+        }
+        return found
+    }
+
+    /// The first reference to a temporary identity that has no place in ``links``; nil when all of them lead somewhere.
+    ///
+    /// Such a reference can never be resolved once the bundle is gone (FHIR R4 references.html#literal: a reference SHALL be
+    /// resolvable).
+    package func unresolved(in document: JSONDocument) -> String? {
+        var found: String?
+        Self.visitLinks(document.root) { key, _, text in
+            guard found == nil, key == Self.referenceKey, text.hasPrefix("urn:uuid:") || text.hasPrefix("urn:oid:"),
+                target(of: text) == nil
+            else { return }
+            found = text
         }
         return found
     }
@@ -70,15 +85,19 @@ package struct ReferenceRewriter: Sendable {
         return isChanged ? result + rest : nil
     }
 
+    private static let referenceKey = "reference"
+
     private static let linkKeys: Set<String> = [
-        "div", "reference", "url", "uri", "valueUrl", "valueUri", "valueCanonical", "valueOid", "valueUuid",
+        "div", referenceKey, "url", "uri", "valueUrl", "valueUri", "valueCanonical", "valueOid", "valueUuid",
         "instantiatesUri",
         "instantiatesCanonical",
     ]
 
     /// Calls `body` with each string under a key that can hold a link. `Extension.url` and the like never hold one that is
     /// in a bundle's table, so they cost a look-up and nothing else.
-    private static func visitLinks(_ node: JSONNode, _ body: (JSONNode, String) -> Void) {
+    private static func visitLinks(
+        _ node: JSONNode, _ body: (_ key: String, _ value: JSONNode, _ text: String) -> Void
+    ) {
         switch node.kind {
         case .object:
             for member in node.members {
@@ -89,13 +108,13 @@ package struct ReferenceRewriter: Sendable {
                     let isLink = linkKeys.contains(member.key)
                     for element in member.value.elements {
                         if element.kind == .string {
-                            if isLink, let text = element.string { body(element, text) }
+                            if isLink, let text = element.string { body(member.key, element, text) }
                         } else {
                             visitLinks(element, body)
                         }
                     }
                 case .string where linkKeys.contains(member.key):
-                    if let text = member.value.string { body(member.value, text) }
+                    if let text = member.value.string { body(member.key, member.value, text) }
                 case .string, .number, .true, .false, .null:
                     continue
                 }
