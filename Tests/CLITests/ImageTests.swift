@@ -102,6 +102,16 @@ struct ImageTests {
         #expect(missing?.message.hasSuffix("Did you mean \"probe\"?") == true, "\(missing?.message ?? "")")
     }
 
+    @Test func `a disk that cannot be read may build on anything, so nothing is removed`() throws {
+        let folder = try TemporaryDirectory()
+        let (store, image) = try store(in: folder.path, disk: "one")
+        try DurableFile.write("QFI", to: folder.path + "/i-x.qcow2", mode: 0o644)
+        #expect(throws: CommandFailure.self) { try store.remove("probe", instances: folder.path) }
+        #expect(throws: CommandFailure.self) { try store.sweep("probe", instances: folder.path) }
+        #expect(try store.images() == [image])
+        try store.check(image)
+    }
+
     @Test func `files that are not what their manifest says are refused`() throws {
         let folder = try TemporaryDirectory()
         let (store, image) = try store(in: folder.path, disk: "one")

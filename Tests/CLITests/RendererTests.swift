@@ -61,14 +61,17 @@ struct RendererTests {
     }
 
     @Test(arguments: [
-        (401, CommandFailure.Code.unauthorized), (404, .notFound), (409, .refused), (412, .refused), (422, .failed),
-        (503, .unreachable),
+        (401, CommandFailure.Code.unauthorized), (404, .notFound), (409, .refused), (412, .refused), (400, .usage),
+        (422, .usage), (500, .failed), (503, .unreachable),
     ])
     func `a problem becomes one line and an exit code`(status: Int, code: CommandFailure.Code) {
         let body =
             #"{"title":"T","detail":"It is so.","code":"conflict","errors":[{"pointer":"/id","detail":"taken"}]}"#
         let failure = PlatformAPI.failure(of: .init(status: status, headers: [], body: Array(body.utf8)))
         #expect(failure.code == code)
+        let state = PlatformAPI.failure(
+            of: .init(status: 422, headers: [], body: Array(#"{"detail":"no","code":"illegal-transition"}"#.utf8)))
+        #expect(state.code == .refused)
         #expect(failure.message == "It is so. /id: taken [conflict: `medcloud explain conflict`]")
     }
 }

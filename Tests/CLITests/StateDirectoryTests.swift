@@ -89,6 +89,46 @@ struct StateDirectoryTests {
         #expect(try DurableFile.read(state.gatewaySecrets + "/region.key") == key)
     }
 
+    @Test func `a key that cannot be read is not made anew`() throws {
+        let temporary = try TemporaryDirectory()
+        let state = RegionState(directory: temporary.path)
+        try directory(temporary.path).prepare()
+        let file = state.controllerSecrets + "/region.key"
+        // Reading a directory fails, also for root.
+        try FileManager.default.createDirectory(atPath: file, withIntermediateDirectories: false)
+        #expect(throws: CommandFailure.self) { try RegionSecrets.ensure(state, users: .single) }
+        #expect(!FileManager.default.fileExists(atPath: state.gatewaySecrets + "/region.key"))
+    }
+
+    @Test func `a profile that is damaged or open to others is left to the operator`() throws {
+        let temporary = try TemporaryDirectory()
+        let state = RegionState(directory: temporary.path)
+        try directory(temporary.path).prepare()
+        try RegionSecrets.ensureOperator(state, users: .single, baseURL: "http://127.0.0.1:1")
+        let before = try DurableFile.read(state.operatorProfile)
+        try FileManager.default.setAttributes([.posixPermissions: 0o644], ofItemAtPath: state.operatorProfile)
+        let open = #expect(throws: CommandFailure.self) {
+            try RegionSecrets.ensureOperator(state, users: .single, baseURL: "http://127.0.0.1:2")
+        }
+        #expect(open?.message.contains("chmod 600") == true)
+        #expect(try DurableFile.read(state.operatorProfile) == before)
+        try DurableFile.write("{", to: state.operatorProfile, mode: 0o600)
+        #expect(throws: CommandFailure.self) {
+            try RegionSecrets.ensureOperator(state, users: .single, baseURL: "http://127.0.0.1:2")
+        }
+        #expect(DurableFile.text(state.operatorProfile) == "{")
+    }
+
+    @Test func `profiles name the authority that vouches for the region`() throws {
+        let temporary = try TemporaryDirectory()
+        let state = RegionState(directory: temporary.path)
+        try directory(temporary.path).prepare()
+        try RegionSecrets.ensureOperator(state, users: .single, baseURL: "https://h", caFile: "/ca.pem")
+        #expect(try OperatorProfile.read(state.operatorProfile).caFile == "/ca.pem")
+        try RegionSecrets.ensureOperator(state, users: .single, baseURL: "https://h")
+        #expect(try OperatorProfile.read(state.operatorProfile).caFile == nil)
+    }
+
     @Test func `the operator keeps the key when the address changes`() throws {
         let temporary = try TemporaryDirectory()
         let state = RegionState(directory: temporary.path)

@@ -49,7 +49,8 @@ package enum MedcloudProgram {
             if code.isSuccess {
                 Terminal.data(text)
             } else {
-                Terminal.note(text)
+                // ArgumentParser's own word for it begins with a capital letter.
+                Terminal.note(text.hasPrefix("Error: ") ? "error: " + text.dropFirst(7) : text)
             }
             return code.rawValue
         }

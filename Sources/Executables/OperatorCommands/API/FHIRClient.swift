@@ -8,14 +8,14 @@ package struct FHIRClient: Sendable {
     package let profile: ClientProfile
     private let tokens = TokenCache()
 
-    /// - Parameter client: default `TENANT-system`.
-    /// - Throws: ``CommandFailure`` that names the nearest tenant or client whose key lies in the state directory.
-    package init(connection: RegionConnection, state: RegionState, tenant: String, client: String?) throws {
+    package init(connection: RegionConnection, profile: ClientProfile) {
         self.connection = connection
-        profile = try Self.profile(state: state, tenant: tenant, client: client)
+        self.profile = profile
     }
 
     /// The key file of a client.
+    /// - Parameter client: default `TENANT-system`.
+    /// - Throws: ``CommandFailure`` that names the nearest tenant or client whose key lies in the state directory.
     package static func profile(state: RegionState, tenant: String, client: String?) throws -> ClientProfile {
         let client = client ?? "\(tenant)-system"
         if let profile = try existing(state.clientFile(tenant: tenant, client: client)) { return profile }

@@ -4,6 +4,14 @@ import Synchronization
 extension PlatformAPI {
     private static func path(_ operation: String) -> String { "/v1/operations/\(FormText.escape(operation))" }
 
+    private static func found(_ answer: RegionConnection.Answer, _ id: String) throws -> JSONValue {
+        guard answer.status != 404 else {
+            throw CommandFailure(
+                .notFound, "There is no operation \"\(id)\"; `medcloud operation list` shows the newest.")
+        }
+        return try body(of: answer)
+    }
+
     /// The newest operations, newest first.
     ///
     /// - Parameters:
@@ -22,12 +30,12 @@ extension PlatformAPI {
     }
 
     package func operation(_ id: String) async throws -> JSONValue {
-        try Self.body(of: try await send("GET", Self.path(id)))
+        try Self.found(try await send("GET", Self.path(id)), id)
     }
 
     /// Asks for an operation's end; the operation as it is then.
     package func cancelOperation(_ id: String) async throws -> JSONValue {
-        try Self.body(of: try await send("POST", Self.path(id) + "/cancel"))
+        try Self.found(try await send("POST", Self.path(id) + "/cancel"), id)
     }
 
     /// Follows an operation by its event stream until it has ended; connects again when the stream is cut off.
@@ -46,6 +54,7 @@ extension PlatformAPI {
             let end = try await connection.events(
                 .init(method: "GET", url: baseURL + Self.path(id) + "/events", headers: headers)
             ) { event in
+                // What is not of this version's events is passed over; the region's own copy is asked for in the end.
                 guard event.name == "progress" || event.name == "end",
                     let operation = try? JSONValue(parsing: event.data.utf8)
                 else { return false }
@@ -57,6 +66,7 @@ extension PlatformAPI {
             if let ended = place.end { return ended }
             if case .refused(let answer) = end {
                 guard answer.status == 503 || answer.status == 401, heard.age < Self.patience else {
+                    _ = try Self.found(answer, id)
                     throw Self.failure(of: answer)
                 }
             } else if heard.age >= Self.patience {

@@ -33,10 +33,10 @@ package struct PlatformAPI: Sendable {
     private let profile: OperatorProfile
     private let tokens = TokenCache()
 
-    package init(connection: RegionConnection, state: RegionState) throws {
+    package init(connection: RegionConnection, state: RegionState, profile: OperatorProfile) {
         self.connection = connection
         self.state = state
-        profile = try OperatorProfile.read(state.operatorProfile)
+        self.profile = profile
         baseURL = profile.baseURL
     }
 
@@ -139,7 +139,7 @@ package struct PlatformAPI: Sendable {
         let addresses = ClientProfile.addresses(baseURL: baseURL, tenant: tenant)
         let profile = ClientProfile(
             tenant: tenant, clientID: client, tokenURL: addresses.tokenURL, fhirBase: addresses.fhirBase,
-            scope: scope, privateKey: key)
+            scope: scope, caFile: connection.trust.file, privateKey: key)
         try profile.write(to: path)
         do {
             try await register(profile, name: name, institution: institution)
@@ -246,6 +246,12 @@ package struct PlatformAPI: Sendable {
         return value
     }
 
+    /// Problems of status 422 that are not about what was written, but about how things stand.
+    private static let refusedCodes: [String: CommandFailure.Code] = [
+        "illegal-transition": .refused, "plan-not-allowed": .refused, "consent-refused": .refused,
+        "specification-refused": .invalid, "idempotency-mismatch": .failed,
+    ]
+
     /// A problem (RFC 9457) or OperationOutcome as one line.
     package static func failure(of answer: RegionConnection.Answer) -> CommandFailure {
         let code: CommandFailure.Code =
@@ -253,6 +259,7 @@ package struct PlatformAPI: Sendable {
             case 401, 403: .unauthorized
             case 404, 410: .notFound
             case 409, 412, 428: .refused
+            case 400, 422: answer.json.flatMap { refusedCodes[$0[key: "code"]?.string ?? ""] } ?? .usage
             case 503: .unreachable
             default: .failed
             }
@@ -260,6 +267,7 @@ package struct PlatformAPI: Sendable {
         var text = body[key: "detail"]?.string ?? body[key: "title"]?.string ?? ""
         for issue in body[key: "issue"]?.elements ?? [] {
             text += text.isEmpty ? "" : " "
+            if let place = issue[key: "expression"]?.elements.first?.string { text += place + ": " }
             text += issue[key: "diagnostics"]?.string ?? issue[key: "details"]?[key: "text"]?.string ?? ""
         }
         for error in body[key: "errors"]?.elements ?? [] {

@@ -5,11 +5,14 @@ import Glibc
 package struct OperatorProfile: Codable, Sendable, Equatable {
     package var baseURL: String
     package var clientID: String
+    /// The authorities that vouch for the region's certificate: a PEM file. Nil = those that the system trusts.
+    package var caFile: String?
     package var privateKey: ClientKey
 
-    package init(baseURL: String, clientID: String, privateKey: ClientKey) {
+    package init(baseURL: String, clientID: String, caFile: String? = nil, privateKey: ClientKey) {
         self.baseURL = baseURL
         self.clientID = clientID
+        self.caFile = caFile
         self.privateKey = privateKey
     }
 
@@ -34,16 +37,20 @@ package struct ClientProfile: Codable, Sendable, Equatable {
     package var tokenURL: String
     package var fhirBase: String
     package var scope: String
+    /// As in ``OperatorProfile``.
+    package var caFile: String?
     package var privateKey: ClientKey
 
     package init(
-        tenant: String, clientID: String, tokenURL: String, fhirBase: String, scope: String, privateKey: ClientKey
+        tenant: String, clientID: String, tokenURL: String, fhirBase: String, scope: String, caFile: String? = nil,
+        privateKey: ClientKey
     ) {
         self.tenant = tenant
         self.clientID = clientID
         self.tokenURL = tokenURL
         self.fhirBase = fhirBase
         self.scope = scope
+        self.caFile = caFile
         self.privateKey = privateKey
     }
 

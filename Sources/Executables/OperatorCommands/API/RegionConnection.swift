@@ -3,7 +3,6 @@ import CloudModel
 import Foundation
 package import NIOCore
 import NIOHTTP1
-import NIOSSL
 
 /// HTTP to one region.
 package struct RegionConnection: Sendable {
@@ -37,26 +36,26 @@ package struct RegionConnection: Sendable {
     package static let largestAnswer = 256 << 20
 
     package let client: HTTPClient
+    let trust: Trust
 
     /// Gives `body` a connection and closes it afterwards.
     package static func with<Result: Sendable>(
-        verifyingCertificates: Bool = true, _ body: (RegionConnection) async throws -> Result
+        trust: Trust, _ body: (RegionConnection) async throws -> Result
     ) async throws -> Result {
         var configuration = HTTPClient.Configuration()
         configuration.timeout.connect = .seconds(5)
         // A token must never follow a redirect to another server.
         configuration.redirectConfiguration = .disallow
-        if !verifyingCertificates {
-            var tls = TLSConfiguration.makeClientConfiguration()
-            tls.certificateVerification = .none
-            configuration.tlsConfiguration = tls
-        }
+        configuration.tlsConfiguration = try trust.configuration()
+        // What refuses a connection, or has another certificate, does so the next time too.
+        configuration.connectionPool.retryConnectionEstablishment = false
         let client = HTTPClient(eventLoopGroupProvider: .singleton, configuration: configuration)
         do {
-            let result = try await body(RegionConnection(client: client))
+            let result = try await body(RegionConnection(client: client, trust: trust))
             try await client.shutdown()
             return result
         } catch {
+            // The error of `body` is the one that counts.
             try? await client.shutdown()
             throw error
         }
@@ -79,6 +78,7 @@ package struct RegionConnection: Sendable {
         } catch let error as CancellationError {
             throw error
         } catch {
+            if let refusal = trust.refusal(of: request.url, for: error) { throw refusal }
             throw CommandFailure(
                 .unreachable,
                 "\(request.url) does not answer: `medcloud status` shows what runs, `medcloud doctor` what is missing.")

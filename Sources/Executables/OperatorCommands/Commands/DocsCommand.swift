@@ -7,11 +7,14 @@ struct DocsCommand: AsyncParsableCommand {
         commandName: "docs", abstract: "Open the documentation page of the running region.",
         discussion: "Prints its address; opens it where the machine has a desktop.")
 
-    @OptionGroup var region: RegionOptions
+    @OptionGroup var region: ConnectionOptions
 
     func run() async throws {
-        let url = try RegionFile.read(region.state).baseURL + "/docs"
-        let answer = try await RegionConnection.with { try await $0.send(.init(method: "GET", url: url)) }
+        let file = try RegionFile.read(region.state)
+        let url = file.baseURL + "/docs"
+        let answer = try await region.connect(trusting: file.caFile) {
+            try await $0.send(.init(method: "GET", url: url))
+        }
         guard answer.status == 200 else {
             throw CommandFailure(.failed, "\(url) answered \(answer.status); see `medcloud logs gateway-1`.")
         }

@@ -9,7 +9,7 @@ struct DriftCommand: AsyncParsableCommand {
             database or role of the region that nothing in it asks for; `medcloud doctor` says what to do about it.
             """)
 
-    @OptionGroup var region: RegionOptions
+    @OptionGroup var region: ConnectionOptions
     @OptionGroup var format: OutputOptions
 
     private static let columns: [Renderer.Column] = [
@@ -18,8 +18,8 @@ struct DriftCommand: AsyncParsableCommand {
     ]
 
     func run() async throws {
-        let drift = try await RegionConnection.with { connection in
-            try await PlatformAPI(connection: connection, state: region.state).drift()
+        let drift = try await region.withAPI { api in
+            try await api.drift()
         }
         Terminal.data(Renderer(format: format.output, columns: Self.columns, name: "name").list(drift))
     }

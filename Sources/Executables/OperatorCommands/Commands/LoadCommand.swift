@@ -26,7 +26,7 @@ struct LoadCommand: AsyncParsableCommand {
     @Option(help: "How many files at once.")
     var parallel = 4
 
-    @OptionGroup var region: RegionOptions
+    @OptionGroup var region: ConnectionOptions
 
     func validate() throws {
         guard !files.isEmpty else { throw ValidationError("Name at least one file or directory.") }
@@ -42,8 +42,9 @@ struct LoadCommand: AsyncParsableCommand {
     func run() async throws {
         let paths = try expand(files)
         let progress = Progress()
-        try await RegionConnection.with { connection in
-            let fhir = try FHIRClient(connection: connection, state: region.state, tenant: tenant, client: client)
+        let profile = try FHIRClient.profile(state: region.state, tenant: tenant, client: client)
+        try await region.connect(trusting: profile.caFile) { connection in
+            let fhir = FHIRClient(connection: connection, profile: profile)
             let begin = ContinuousClock.now
             var waiting = paths[...]
             var done = 0

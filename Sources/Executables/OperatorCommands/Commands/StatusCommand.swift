@@ -10,7 +10,7 @@ struct StatusCommand: AsyncParsableCommand {
         abstract: "Show the region's processes and whether it answers.",
         discussion: "Exit code 5 when the region does not run or is not ready.")
 
-    @OptionGroup var region: RegionOptions
+    @OptionGroup var region: ConnectionOptions
     @OptionGroup var format: OutputOptions
 
     func run() async throws {
@@ -20,12 +20,13 @@ struct StatusCommand: AsyncParsableCommand {
         let runs = holder == file.supervisor
         var isReady = false
         if runs {
-            isReady = try await RegionConnection.with { connection in
+            isReady = try await region.connect(trusting: file.caFile) { connection in
                 let request = RegionConnection.Request(
                     method: "GET", url: file.baseURL + "/readyz", timeout: .seconds(3))
                 // A worker that is just being replaced, or a busy machine, is no region that does not answer.
                 let deadline = ContinuousClock.now + .seconds(3)
                 repeat {
+                    // Any failure counts as no answer.
                     if (try? await connection.send(request))?.status == 200 { return true }
                     try await Task.sleep(for: .milliseconds(100))
                 } while ContinuousClock.now < deadline

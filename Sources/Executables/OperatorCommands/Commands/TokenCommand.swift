@@ -31,21 +31,25 @@ struct TokenCommand: AsyncParsableCommand {
     @Option(name: .customLong("key-file"), help: "A client's key file, instead of the one below the state directory.")
     var keyFile: String?
 
-    @OptionGroup var region: RegionOptions
+    @OptionGroup var region: ConnectionOptions
     @OptionGroup var format: OutputOptions
 
     func run() async throws {
         let state = region.state
-        let token = try await RegionConnection.with { connection in
-            if let profile = try clientProfile(state) {
-                return try await connection.token(
+        let token: AccessToken
+        if let profile = try clientProfile(state) {
+            token = try await region.connect(trusting: profile.caFile) { connection in
+                try await connection.token(
                     clientID: profile.clientID, key: profile.privateKey, tokenURL: profile.tokenURL,
                     scope: scope ?? profile.scope, practitioner: practitioner, purpose: purpose)
             }
+        } else {
             let profile = try OperatorProfile.read(state.operatorProfile)
-            return try await connection.token(
-                clientID: profile.clientID, key: profile.privateKey,
-                tokenURL: profile.baseURL + "/region/oauth2/token", scope: scope ?? "")
+            token = try await region.connect(trusting: profile.caFile) { connection in
+                try await connection.token(
+                    clientID: profile.clientID, key: profile.privateKey,
+                    tokenURL: profile.baseURL + "/region/oauth2/token", scope: scope ?? "")
+            }
         }
         switch format.output {
         case .table, .name: Terminal.data(token.value)

@@ -16,7 +16,7 @@ struct UsageCommand: AsyncParsableCommand {
     var to: String?
 
     @OptionGroup var tenant: TenantOption
-    @OptionGroup var region: RegionOptions
+    @OptionGroup var region: ConnectionOptions
     @OptionGroup var format: OutputOptions
 
     private static let columns: [Renderer.Column] = [
@@ -26,8 +26,8 @@ struct UsageCommand: AsyncParsableCommand {
     ]
 
     func run() async throws {
-        let usage = try await RegionConnection.with { connection in
-            try await PlatformAPI(connection: connection, state: region.state).usage(of: tenant.id, from: from, to: to)
+        let usage = try await region.withAPI { api in
+            try await api.usage(of: tenant.id, from: from, to: to)
         }
         let renderer = Renderer(format: format.output, columns: Self.columns, name: "name")
         switch format.output {

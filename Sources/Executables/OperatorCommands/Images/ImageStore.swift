@@ -107,7 +107,7 @@ package struct ImageStore: Sendable {
     /// - Parameter instances: the directory of the disks, or nil where there are none.
     package func remove(_ name: String, instances: String?) throws {
         let manifest = try existing(name)
-        let used = instances.map(Self.bases) ?? []
+        let used = try instances.map(Self.bases) ?? []
         guard !used.contains(manifest.disk.name) else {
             throw CommandFailure(.refused, "Disks of instances build on the image \(name): delete those first.")
         }
@@ -117,7 +117,7 @@ package struct ImageStore: Sendable {
 
     /// Removes files of older builds of `image` that no disk builds on.
     package func sweep(_ image: String, instances: String?) throws {
-        let used = Set((instances.map(Self.bases) ?? []).map(Self.stem))
+        let used = Set((try instances.map(Self.bases) ?? []).map(Self.stem))
         let kept = Set(try self.image(image)?.files.map(\.name) ?? [])
         for file in StateDirectory.names(in: directory) ?? [] {
             let stem = Self.stem(file)
@@ -132,9 +132,10 @@ package struct ImageStore: Sendable {
     static func stem(_ file: String) -> String { file.lastIndex(of: ".").map { String(file[..<$0]) } ?? file }
 
     /// Names of the files that the disks in `directory` build on.
-    static func bases(of directory: String) -> Set<String> {
+    /// - Throws: ``CommandFailure`` when a disk cannot be read: it may build on any of them.
+    static func bases(of directory: String) throws -> Set<String> {
         let disks = (StateDirectory.names(in: directory) ?? []).filter { $0.hasSuffix(".qcow2") }
-        return Set(disks.compactMap { disk in Overlay.base(of: "\(directory)/\(disk)") })
+        return Set(try disks.compactMap { disk in try Overlay.base(of: "\(directory)/\(disk)") })
     }
 
     /// SHA-256 in hexadecimal, and the size.
@@ -171,17 +172,25 @@ enum Overlay {
     /// The file name, without directories, of what the image at `path` builds on; nil when on nothing.
     ///
     /// QEMU's docs/interop/qcow2.txt: bytes 0–3 magic "QFI\xfb", 8–15 offset of the backing file's name, 16–19 its length.
-    static func base(of path: String) -> String? {
-        guard let file = FileHandle(forReadingAtPath: path) else { return nil }
-        defer { try? file.close() }
-        guard let header = try? file.read(upToCount: 20), header.count == 20,
+    ///
+    /// - Throws: ``CommandFailure`` when it cannot be read or is no whole qcow2 file; nil when it went away meanwhile.
+    static func base(of path: String) throws -> String? {
+        let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+        guard descriptor >= 0 else {
+            if errno == ENOENT { return nil }
+            throw CommandFailure.system("read \(path)", errno: errno)
+        }
+        let file = FileHandle(fileDescriptor: descriptor, closeOnDealloc: true)
+        guard let header = try file.read(upToCount: 20), header.count == 20,
             header.prefix(4) == Data([0x51, 0x46, 0x49, 0xFB])
-        else { return nil }
+        else { throw CommandFailure(.failed, "\(path) is no whole qcow2 file.") }
         let offset = header[8..<16].reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
+        guard offset > 0 else { return nil }
         let length = header[16..<20].reduce(0) { $0 << 8 | Int($1) }
-        guard offset > 0, (1...1_023).contains(length), (try? file.seek(toOffset: offset)) != nil,
-            let name = try? file.read(upToCount: length), name.count == length
-        else { return nil }
+        try file.seek(toOffset: offset)
+        guard (1...1_023).contains(length), let name = try file.read(upToCount: length), name.count == length else {
+            throw CommandFailure(.failed, "\(path) is no whole qcow2 file.")
+        }
         return String(decoding: name, as: UTF8.self).split(separator: "/").last.map(String.init)
     }
 }

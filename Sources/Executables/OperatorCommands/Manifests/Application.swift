@@ -82,7 +82,7 @@ package struct Application: Sendable {
                 && OperationBars.text($0, "phase") == "succeeded"
         }) {
             // The keys open nothing any more, and would be in the way of a new tenant of this name.
-            try? FileManager.default.removeItem(atPath: "\(api.state.clientsDirectory)/\(tenant)")
+            try DurableFile.remove("\(api.state.clientsDirectory)/\(tenant)")
             let clients = comparison.current.first { $0.id == tenant }?.clients ?? []
             for client in clients where client.realm == .region {
                 unlink(api.state.clientFile(tenant: ClientProfile.region, client: client.id))
@@ -96,6 +96,7 @@ package struct Application: Sendable {
 
     /// Removes keys that were made for nothing: not those that another command has taken up and registered meanwhile.
     private func forget(_ made: [(file: String, tenant: TenantID, client: TenantClient)]) async {
+        // Without an answer they stay, as when nobody answered: the next attempt takes them.
         guard !made.isEmpty, let region = try? await api.specification() else { return }
         for (file, tenant, client) in made {
             let registered = region.specifications.first { $0.id == tenant }?.clients ?? []

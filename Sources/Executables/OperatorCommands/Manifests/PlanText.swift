@@ -83,6 +83,7 @@ package struct PlanText: Sendable {
         change.path.isEmpty ? "tenant" : String(change.path.dropFirst())
     }
 
+    /// The value that the region's JSON text stands for.
     private static func json(_ text: String?) -> JSONValue? {
         text.flatMap { try? JSONValue(parsing: $0.utf8) }
     }

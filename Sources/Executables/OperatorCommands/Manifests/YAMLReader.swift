@@ -89,6 +89,9 @@ package struct YAMLReader {
 
     private static func failure(_ error: any Error) -> YAMLFailure {
         switch error {
+        case YamlError.parser(_, let problem, let mark, _) where problem.contains("nesting level"):
+            return YAMLFailure(
+                line: mark.line, message: "the document is nested deeper than \(maximumDepth) levels")
         case YamlError.scanner(_, let problem, let mark, _), YamlError.parser(_, let problem, let mark, _),
             YamlError.composer(_, let problem, let mark, _):
             return YAMLFailure(line: mark.line, message: "this is not YAML: \(problem)")

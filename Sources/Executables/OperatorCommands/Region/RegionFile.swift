@@ -22,6 +22,8 @@ package struct RegionFile: Codable, Sendable, Equatable {
     package var host: String
     package var port: Int
     package var baseURL: String
+    /// The authorities that vouch for the region's certificate: a PEM file. Nil = those that the system trusts.
+    package var caFile: String?
     package var startedAt: Int64
     /// Milliseconds from the start of the supervisor to the first good answer.
     package var readyAfter: Int?

@@ -69,6 +69,11 @@ package struct ExecutableLocation: Sendable {
         }
     }
 
+    /// Whether `user` may read the file at `path`.
+    static func canRead(_ path: String, as user: SystemUser) throws -> Bool {
+        try test("-r", path, as: user)
+    }
+
     private static func test(_ condition: String, _ path: String, as user: SystemUser) throws -> Bool {
         var specification = ProcessSpecification(
             name: "test", executable: "/usr/bin/test", arguments: [condition, path], environment: Environment.minimal)

@@ -1,3 +1,4 @@
+import Foundation
 import Glibc
 
 /// Files written so that a power cut leaves the old content or the new, never a mixture:
@@ -55,6 +56,26 @@ package enum DurableFile {
                 throw CommandFailure.system("read \(path)", errno: errno)
             }
             content.append(contentsOf: chunk[0..<count])
+        }
+    }
+
+    /// The whole content of a file, or nil when there is no such file. What cannot be read is not the same as not there.
+    package static func readIfThere(_ path: String) throws -> [UInt8]? {
+        do {
+            return try read(path)
+        } catch let failure as CommandFailure where failure.code == .notFound {
+            return nil
+        }
+    }
+
+    /// Removes a file, or a directory with all that is in it; nothing there is fine.
+    package static func remove(_ path: String) throws {
+        var status = stat()
+        guard lstat(path, &status) == 0 || errno != ENOENT else { return }
+        do {
+            try FileManager.default.removeItem(atPath: path)
+        } catch {
+            throw CommandFailure(.failed, "Cannot remove \(path): \(error.localizedDescription)")
         }
     }
 

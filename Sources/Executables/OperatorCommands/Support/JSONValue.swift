@@ -85,6 +85,7 @@ package enum JSONValue: Sendable, Equatable, Codable {
         let encoder = JSONEncoder()
         encoder.outputFormatting =
             pretty ? [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes] : [.sortedKeys, .withoutEscapingSlashes]
+        // Only numbers that JSON does not have could fail, and a value read from JSON holds none.
         guard let data = try? encoder.encode(self) else { return "null" }
         return String(decoding: data, as: UTF8.self)
     }

@@ -27,9 +27,8 @@ package enum LogTail {
     package static func rotate(_ path: String, limit: Int = 64 << 20) {
         var status = stat()
         guard stat(path, &status) == 0, status.st_size > limit else { return }
-        guard let content = try? DurableFile.read(path) else { return }
         do {
-            try DurableFile.write(content, to: path + ".1", mode: 0o640)
+            try DurableFile.write(try DurableFile.read(path), to: path + ".1", mode: 0o640)
             truncate(path, 0)
         } catch {
             // Keeping the log is worth more than its size: the next round tries again.

@@ -19,8 +19,9 @@ package enum Terminal {
         return String(cString: term) != "dumb"
     }
 
-    /// One line of data.
+    /// Lines of data; an empty list of names is none.
     package static func data(_ line: String) {
+        guard !line.isEmpty else { return }
         write(line + "\n", to: STDOUT_FILENO)
     }
 

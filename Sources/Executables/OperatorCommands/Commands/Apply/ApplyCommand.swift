@@ -42,7 +42,7 @@ struct ApplyCommand: AsyncParsableCommand {
     @Option(name: [.customShort("o"), .long], help: "How to print the result: table, json or yaml.")
     var output: OutputFormat = .table
 
-    @OptionGroup var region: RegionOptions
+    @OptionGroup var region: ConnectionOptions
 
     func validate() throws {
         guard (plan == nil) != manifests.file.isEmpty else {
@@ -57,8 +57,7 @@ struct ApplyCommand: AsyncParsableCommand {
     func run() async throws {
         let kept = try plan.map(PlanFile.read)
         let files = try kept == nil ? manifests.read() : nil
-        try await RegionConnection.with { connection in
-            let api = try PlatformAPI(connection: connection, state: region.state)
+        try await region.withAPI { api in
             let application: Application
             if let kept {
                 application = Application(api: api, plan: kept)

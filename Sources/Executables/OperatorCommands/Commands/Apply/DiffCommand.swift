@@ -19,7 +19,7 @@ struct DiffCommand: AsyncParsableCommand {
     @Option(name: [.customShort("o"), .long], help: "How to print: table, json or yaml.")
     var output: OutputFormat = .table
 
-    @OptionGroup var region: RegionOptions
+    @OptionGroup var region: ConnectionOptions
 
     func validate() throws {
         guard output != .name else { throw ValidationError("-o must be table, json or yaml.") }
@@ -28,8 +28,7 @@ struct DiffCommand: AsyncParsableCommand {
 
     func run() async throws {
         let files = try manifests.file.isEmpty ? nil : manifests.read()
-        let isEmpty = try await RegionConnection.with { connection in
-            let api = try PlatformAPI(connection: connection, state: region.state)
+        let isEmpty = try await region.withAPI { api in
             let observed = try await observed(api)
             var comparison: Application.Comparison?
             if let files {

@@ -60,7 +60,7 @@ struct PlanCommand: AsyncParsableCommand {
         help: "table, json or yaml; or a file to keep the plan in (its name has a full stop or a slash).")
     var output: PlanOutput = .format(.table)
 
-    @OptionGroup var region: RegionOptions
+    @OptionGroup var region: ConnectionOptions
 
     func validate() throws {
         guard !manifests.file.isEmpty else { throw ValidationError("Name manifests with -f.") }
@@ -68,8 +68,7 @@ struct PlanCommand: AsyncParsableCommand {
 
     func run() async throws {
         let files = try manifests.read()
-        let isEmpty = try await RegionConnection.with { connection in
-            let api = try PlatformAPI(connection: connection, state: region.state)
+        let isEmpty = try await region.withAPI { api in
             let application = Application(api: api, files: files, prune: manifests.prune)
             let comparison = try await application.compare()
             let plan = comparison.plan

@@ -11,14 +11,13 @@ struct BackupCreateCommand: AsyncParsableCommand {
     @Option(help: "The directory to make the backup in. Default: backups below the state directory.")
     var to: String?
 
-    @OptionGroup var region: RegionOptions
+    @OptionGroup var region: ConnectionOptions
     @OptionGroup var format: OutputOptions
 
     func run() async throws {
         let state = region.state
         let backup = RegionBackup(state: state, users: try RegionUsers.resolve(), progress: Progress())
-        let (path, manifest) = try await RegionConnection.with { connection in
-            let api = try PlatformAPI(connection: connection, state: state)
+        let (path, manifest) = try await region.withAPI { api in
             return try await backup.create(in: to.map(StateDirectory.absolute) ?? state.backupsDirectory) {
                 try await api.tenants().compactMap { $0[key: "id"]?.string }.sorted()
             }

@@ -13,9 +13,14 @@ struct BackupListCommand: ParsableCommand {
         let directory = region.state.backupsDirectory
         let names = (StateDirectory.names(in: directory) ?? []).filter { !$0.hasSuffix(".unfinished") }.sorted()
         let items = try names.compactMap { name -> JSONValue? in
-            guard let manifest = try? BackupManifest.read("\(directory)/\(name)"),
-                case .object(var members) = try manifest.value
-            else { return nil }
+            let manifest: BackupManifest
+            do {
+                manifest = try BackupManifest.read("\(directory)/\(name)")
+            } catch let failure as CommandFailure {
+                Terminal.note("\(name) is left out: \(failure.message)")
+                return nil
+            }
+            guard case .object(var members) = try manifest.value else { return nil }
             members["path"] = .string("\(directory)/\(name)")
             members["mebibytes"] = .integer(manifest.bytes >> 20)
             return .object(members)

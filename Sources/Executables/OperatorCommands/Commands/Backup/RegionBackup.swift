@@ -61,7 +61,8 @@ struct RegionBackup: Sendable {
             DurableFile.syncDirectory(of: target)
             return (target, manifest)
         } catch {
-            try? FileManager.default.removeItem(atPath: unfinished)
+            // What is left is named as unfinished; the error of the backup is the one that counts.
+            try? DurableFile.remove(unfinished)
             throw error
         }
     }

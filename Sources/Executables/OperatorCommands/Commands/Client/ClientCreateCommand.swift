@@ -28,12 +28,11 @@ struct ClientCreateCommand: AsyncParsableCommand {
     @Option(name: .customLong("key-file"), help: "Where to write the key. Default: below the state directory.")
     var keyFile: String?
 
-    @OptionGroup var region: RegionOptions
+    @OptionGroup var region: ConnectionOptions
     @OptionGroup var format: OutputOptions
 
     func run() async throws {
-        try await RegionConnection.with { connection in
-            let api = try PlatformAPI(connection: connection, state: region.state)
+        try await region.withAPI { api in
             let tenant = try await api.existingRealm(realm)
             let isRegion = tenant == ClientProfile.region
             guard isRegion == (institution != nil) else {

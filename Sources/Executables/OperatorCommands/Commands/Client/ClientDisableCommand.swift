@@ -11,11 +11,10 @@ struct ClientDisableCommand: AsyncParsableCommand {
 
     @OptionGroup var realm: ClientRealm
 
-    @OptionGroup var region: RegionOptions
+    @OptionGroup var region: ConnectionOptions
 
     func run() async throws {
-        try await RegionConnection.with { connection in
-            let api = try PlatformAPI(connection: connection, state: region.state)
+        try await region.withAPI { api in
             let tenant = try await api.existingRealm(realm)
             let known = try await api.clients(of: tenant).compactMap { $0[key: "id"]?.string }
             guard known.contains(client) else {

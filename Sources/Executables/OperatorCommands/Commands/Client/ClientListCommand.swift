@@ -7,12 +7,11 @@ struct ClientListCommand: AsyncParsableCommand {
 
     @OptionGroup var realm: ClientRealm
 
-    @OptionGroup var region: RegionOptions
+    @OptionGroup var region: ConnectionOptions
     @OptionGroup var format: OutputOptions
 
     func run() async throws {
-        let clients = try await RegionConnection.with { connection in
-            let api = try PlatformAPI(connection: connection, state: region.state)
+        let clients = try await region.withAPI { api in
             return try await api.clients(of: try await api.existingRealm(realm))
         }
         var columns: [Renderer.Column] = [

@@ -8,7 +8,7 @@ struct DoctorCommand: AsyncParsableCommand {
         abstract: "Check everything that a region needs, and say what to do.",
         discussion: "Changes nothing. Exit code 1 when something is missing.")
 
-    @OptionGroup var region: RegionOptions
+    @OptionGroup var region: ConnectionOptions
 
     @Option(help: "The port that would be listened on.")
     var port = 8080
@@ -16,7 +16,7 @@ struct DoctorCommand: AsyncParsableCommand {
     @OptionGroup var format: OutputOptions
 
     func run() async throws {
-        let findings = await Examination(state: region.state, port: port).run()
+        let findings = await Examination(state: region.state, port: port, authorities: region.ownAuthorities).run()
         let renderer = Renderer(
             format: format.output,
             columns: [.init("", "result"), .init("CHECK", "name"), .init("FOUND", "found"), .init("TO DO", "advice")],

@@ -6,10 +6,13 @@ import NIOCore
 package struct Examination: Sendable {
     let state: RegionState
     let port: Int
+    /// PEM file of the authorities that `--ca-file` names.
+    let authorities: String?
 
-    package init(state: RegionState, port: Int) {
+    package init(state: RegionState, port: Int, authorities: String? = nil) {
         self.state = state
         self.port = port
+        self.authorities = authorities
     }
 
     package func run() async -> [Finding] {
@@ -132,15 +135,18 @@ package struct Examination: Sendable {
 
     private func answers() async -> Finding {
         if let holder = RegionLock.holder(of: state), let file = try? RegionFile.read(state) {
-            let answer = try? await RegionConnection.with { connection in
-                try await connection.send(
-                    .init(method: "GET", url: file.baseURL + "/readyz", timeout: .seconds(3)))
+            do {
+                let answer = try await RegionConnection.with(trust: Trust(authorities ?? file.caFile)) { connection in
+                    try await connection.send(
+                        .init(method: "GET", url: file.baseURL + "/readyz", timeout: .seconds(3)))
+                }
+                if answer.status == 200 { return Finding("region", .good, "answers at \(file.baseURL)") }
+            } catch {
+                return Finding(
+                    "region", .missing, "process \(holder) runs, but is not reached", advice: "\(error)")
             }
-            return answer?.status == 200
-                ? Finding("region", .good, "answers at \(file.baseURL)")
-                : Finding(
-                    "region", .missing, "process \(holder) runs, but \(file.baseURL) is not ready",
-                    advice: "medcloud logs")
+            return Finding(
+                "region", .missing, "process \(holder) runs, but \(file.baseURL) is not ready", advice: "medcloud logs")
         }
         return check("port") {
             let socket = try ListeningSocket.bind(host: "127.0.0.1", port: port)
@@ -152,8 +158,9 @@ package struct Examination: Sendable {
     /// What the host and the cells hold and no row names. Only a running region knows.
     private func orphans() async -> [Finding] {
         do {
-            let drift = try await RegionConnection.with { connection in
-                try await PlatformAPI(connection: connection, state: state).drift()
+            let profile = try OperatorProfile.read(state.operatorProfile)
+            let drift = try await RegionConnection.with(trust: Trust(authorities ?? profile.caFile)) { connection in
+                try await PlatformAPI(connection: connection, state: state, profile: profile).drift()
             }
             let orphans = drift.filter { $0[key: "kind"]?.string == "orphan" }
             guard !orphans.isEmpty else { return [Finding("orphans", .good, "none")] }

@@ -6,18 +6,18 @@ struct FeedListCommand: AsyncParsableCommand {
         commandName: "list",
         abstract: "List the feeds; -o json shows parked changes with the reason of each.")
 
-    @OptionGroup var region: RegionOptions
+    @OptionGroup var region: ConnectionOptions
     @OptionGroup var format: OutputOptions
 
     func run() async throws {
-        let feeds = try await RegionConnection.with { connection in
-            try await PlatformAPI(connection: connection, state: region.state).feeds()
+        let feeds = try await region.withAPI { api in
+            try await api.feeds()
         }
         let columns: [Renderer.Column] = [
             .init("TENANT", "tenant"), .init("CONSUMER", "consumer"), .init("POSITION", "position"),
             .init("WAITING", "waiting"), .init("PARKED", "parked"), .init("ASKED", "asked"),
             .init("FAILURE", "failure"), .init("REPORTED", "reportedAt"),
         ]
-        Terminal.data(Renderer(format: format.output, columns: columns).list(feeds))
+        Terminal.data(Renderer(format: format.output, columns: columns, name: "tenant").list(feeds))
     }
 }

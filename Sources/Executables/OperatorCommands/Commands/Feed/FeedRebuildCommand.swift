@@ -10,11 +10,10 @@ struct FeedRebuildCommand: AsyncParsableCommand {
     @Argument(help: "The tenant's name.")
     var tenant: String
 
-    @OptionGroup var region: RegionOptions
+    @OptionGroup var region: ConnectionOptions
 
     func run() async throws {
-        try await RegionConnection.with { connection in
-            let api = try PlatformAPI(connection: connection, state: region.state)
+        try await region.withAPI { api in
             _ = try await api.existingTenant(tenant)
             try await api.askFeeds(of: tenant, for: "rebuild")
         }

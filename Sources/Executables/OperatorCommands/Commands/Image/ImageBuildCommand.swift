@@ -62,6 +62,7 @@ struct ImageBuildCommand: ParsableCommand {
             progress.step("taking the image that is in the cache: \(error)")
             return known
         }
+        // A damaged one is built again.
         if !fresh, let known, known.source == source, (try? cache.check(known)) != nil { return known }
         // What a builder that was killed has left; we hold the lock, so none is at work.
         for name in StateDirectory.names(in: cache.directory) ?? [] where name.hasPrefix("\(image).build-") {
@@ -70,6 +71,7 @@ struct ImageBuildCommand: ParsableCommand {
         let workshop = try ImageWorkshop(
             folder: "\(cache.directory)/\(image).build-\(getpid())", log: "\(cache.directory)/\(image).log",
             progress: progress)
+        // What is left of it goes with the next build.
         defer { try? Self.remove(workshop.folder) }
         let signals = StopSignals { workshop.cancel() }
         defer { withExtendedLifetime(signals) {} }

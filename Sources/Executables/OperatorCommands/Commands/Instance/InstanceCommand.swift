@@ -32,7 +32,7 @@ struct InstanceCommand: ParsableCommand {
 struct InstanceVerb {
     let name: String
     let tenant: String
-    let region: RegionOptions
+    let region: ConnectionOptions
     let format: OutputFormat
 
     /// - Parameters:
@@ -40,8 +40,7 @@ struct InstanceVerb {
     ///   - begin: gives the operation.
     func run(_ doing: String, _ begin: (PlatformAPI) async throws -> JSONValue) async throws {
         let progress = Progress()
-        try await RegionConnection.with { connection in
-            let api = try PlatformAPI(connection: connection, state: region.state)
+        try await region.withAPI { api in
             progress.step("\(doing) the instance \(name) of \(tenant)")
             try await OperationProgress(progress).follow(try await begin(api), of: api)
             let instance = try await api.instance(name, of: tenant)

@@ -18,7 +18,7 @@ struct InstanceConnectCommand: AsyncParsableCommand {
     var port = 22
 
     @OptionGroup var tenant: TenantOption
-    @OptionGroup var region: RegionOptions
+    @OptionGroup var region: ConnectionOptions
 
     func validate() throws {
         guard (1...65_535).contains(port) else { throw ValidationError("--port must be 1 to 65535.") }
@@ -26,8 +26,8 @@ struct InstanceConnectCommand: AsyncParsableCommand {
 
     func run() async throws {
         let state = region.state
-        let instance = try await RegionConnection.with { connection in
-            try await PlatformAPI(connection: connection, state: state).instance(name, of: tenant.id)
+        let instance = try await region.withAPI { api in
+            try await api.instance(name, of: tenant.id)
         }
         guard let address = instance[key: "status"]?[key: "address"]?.cell, !address.isEmpty else {
             throw CommandFailure(.refused, "The instance \(name) has no address yet.")

@@ -10,11 +10,11 @@ struct InstanceConsoleCommand: AsyncParsableCommand {
     var name: String
 
     @OptionGroup var tenant: TenantOption
-    @OptionGroup var region: RegionOptions
+    @OptionGroup var region: ConnectionOptions
 
     func run() async throws {
-        let log = try await RegionConnection.with { connection in
-            try await PlatformAPI(connection: connection, state: region.state).console(of: name, tenant: tenant.id)
+        let log = try await region.withAPI { api in
+            try await api.console(of: name, tenant: tenant.id)
         }
         Terminal.data(Self.harmless(String(decoding: log, as: UTF8.self)))
     }

@@ -42,7 +42,7 @@ struct InstanceCreateCommand: AsyncParsableCommand {
     var stopped = false
 
     @OptionGroup var tenant: TenantOption
-    @OptionGroup var region: RegionOptions
+    @OptionGroup var region: ConnectionOptions
     @OptionGroup var format: OutputOptions
 
     func run() async throws {
@@ -57,8 +57,8 @@ struct InstanceCreateCommand: AsyncParsableCommand {
             try await $0.createInstance(specification, in: tenant)
         }
         guard !stopped else { return }
-        let status = try await RegionConnection.with { connection in
-            try await PlatformAPI(connection: connection, state: region.state).instance(name, of: tenant)
+        let status = try await region.withAPI { api in
+            try await api.instance(name, of: tenant)
         }[key: "status"]
         guard status?[key: "ready"] == .bool(true) else {
             throw CommandFailure(

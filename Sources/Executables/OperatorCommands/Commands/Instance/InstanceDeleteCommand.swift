@@ -17,12 +17,11 @@ struct InstanceDeleteCommand: AsyncParsableCommand {
     var dryRun = false
 
     @OptionGroup var tenant: TenantOption
-    @OptionGroup var region: RegionOptions
+    @OptionGroup var region: ConnectionOptions
 
     func run() async throws {
         let progress = Progress()
-        try await RegionConnection.with { connection in
-            let api = try PlatformAPI(connection: connection, state: region.state)
+        try await region.withAPI { api in
             let instance = try await api.instance(name, of: tenant.id)
             let what =
                 "instance \(name) of \(tenant.id) (\(instance[key: "status"]?[key: "state"]?.string ?? "")) with its disk"

@@ -9,12 +9,12 @@ struct InstanceShowCommand: AsyncParsableCommand {
     var name: String
 
     @OptionGroup var tenant: TenantOption
-    @OptionGroup var region: RegionOptions
+    @OptionGroup var region: ConnectionOptions
     @OptionGroup var format: OutputOptions
 
     func run() async throws {
-        let instance = try await RegionConnection.with { connection in
-            try await PlatformAPI(connection: connection, state: region.state).instance(name, of: tenant.id)
+        let instance = try await region.withAPI { api in
+            try await api.instance(name, of: tenant.id)
         }
         Terminal.data(
             Renderer(format: format.output, columns: InstanceCommand.details, name: "name").object(instance))

@@ -9,7 +9,7 @@ struct InstanceStartCommand: AsyncParsableCommand {
     var name: String
 
     @OptionGroup var tenant: TenantOption
-    @OptionGroup var region: RegionOptions
+    @OptionGroup var region: ConnectionOptions
     @OptionGroup var format: OutputOptions
 
     func run() async throws {

@@ -11,7 +11,7 @@ struct InstanceStopCommand: AsyncParsableCommand {
     var name: String
 
     @OptionGroup var tenant: TenantOption
-    @OptionGroup var region: RegionOptions
+    @OptionGroup var region: ConnectionOptions
     @OptionGroup var format: OutputOptions
 
     func run() async throws {

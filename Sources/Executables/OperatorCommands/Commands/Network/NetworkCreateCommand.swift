@@ -12,13 +12,12 @@ struct NetworkCreateCommand: AsyncParsableCommand {
     var cidr: String
 
     @OptionGroup var tenant: TenantOption
-    @OptionGroup var region: RegionOptions
+    @OptionGroup var region: ConnectionOptions
     @OptionGroup var format: OutputOptions
 
     func run() async throws {
         let progress = Progress()
-        try await RegionConnection.with { connection in
-            let api = try PlatformAPI(connection: connection, state: region.state)
+        try await region.withAPI { api in
             progress.step("making the network \(name) of \(tenant.id)")
             try await OperationProgress(progress).follow(
                 try await api.createNetwork(name, cidr: cidr, in: tenant.id), of: api)

@@ -12,12 +12,11 @@ struct NetworkDeleteCommand: AsyncParsableCommand {
     var dryRun = false
 
     @OptionGroup var tenant: TenantOption
-    @OptionGroup var region: RegionOptions
+    @OptionGroup var region: ConnectionOptions
 
     func run() async throws {
         let progress = Progress()
-        try await RegionConnection.with { connection in
-            let api = try PlatformAPI(connection: connection, state: region.state)
+        try await region.withAPI { api in
             let network = try await api.network(name, of: tenant.id)
             let range = network[key: "spec"]?[key: "cidr"]?.string ?? ""
             if dryRun {

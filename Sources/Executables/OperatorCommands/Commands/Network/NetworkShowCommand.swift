@@ -8,12 +8,12 @@ struct NetworkShowCommand: AsyncParsableCommand {
     var name: String
 
     @OptionGroup var tenant: TenantOption
-    @OptionGroup var region: RegionOptions
+    @OptionGroup var region: ConnectionOptions
     @OptionGroup var format: OutputOptions
 
     func run() async throws {
-        let network = try await RegionConnection.with { connection in
-            try await PlatformAPI(connection: connection, state: region.state).network(name, of: tenant.id)
+        let network = try await region.withAPI { api in
+            try await api.network(name, of: tenant.id)
         }
         Terminal.data(Renderer(format: format.output, columns: NetworkCommand.columns, name: "name").object(network))
     }

@@ -10,7 +10,7 @@ struct OperationListCommand: AsyncParsableCommand {
     var tenant: String?
 
     @Option(help: "Only those in this phase: queued, running, undoing, succeeded, failed or cancelled.")
-    var phase: String?
+    var phase: Phase?
 
     @Option(help: "Only those of this kind, such as tenant.create.")
     var kind: String?
@@ -21,15 +21,19 @@ struct OperationListCommand: AsyncParsableCommand {
     @Option(help: "How many at most.")
     var limit = 50
 
-    @OptionGroup var region: RegionOptions
+    @OptionGroup var region: ConnectionOptions
     @OptionGroup var format: OutputOptions
+
+    enum Phase: String, CaseIterable, ExpressibleByArgument {
+        case queued, running, undoing, succeeded, failed, cancelled
+    }
 
     func run() async throws {
         guard limit > 0 else { throw CommandFailure(.usage, "--limit must be at least 1.") }
-        let query = [("tenant", tenant), ("phase", phase), ("kind", kind), ("parent", parent)]
+        let query = [("tenant", tenant), ("phase", phase?.rawValue), ("kind", kind), ("parent", parent)]
             .compactMap { name, value in value.map { (name, $0) } }
-        let operations = try await RegionConnection.with { connection in
-            try await PlatformAPI(connection: connection, state: region.state).operations(query, limit: limit)
+        let operations = try await region.withAPI { api in
+            try await api.operations(query, limit: limit)
         }
         Terminal.data(Renderer(format: format.output, columns: OperationCommand.columns).list(operations))
     }

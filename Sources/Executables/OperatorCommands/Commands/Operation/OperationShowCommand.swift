@@ -8,12 +8,12 @@ struct OperationShowCommand: AsyncParsableCommand {
     @Argument(help: "The operation's id.")
     var id: String
 
-    @OptionGroup var region: RegionOptions
+    @OptionGroup var region: ConnectionOptions
     @OptionGroup var format: OutputOptions
 
     func run() async throws {
-        let operation = try await RegionConnection.with { connection in
-            try await PlatformAPI(connection: connection, state: region.state).operation(id)
+        let operation = try await region.withAPI { api in
+            try await api.operation(id)
         }
         Terminal.data(Renderer(format: format.output, columns: OperationCommand.details).object(operation))
     }

@@ -14,14 +14,13 @@ struct OperationWatchCommand: AsyncParsableCommand {
     @Argument(help: "The operation's id.")
     var id: String
 
-    @OptionGroup var region: RegionOptions
+    @OptionGroup var region: ConnectionOptions
     @OptionGroup var format: OutputOptions
 
     func run() async throws {
         let asLines = format.output == .json
         let progress = Progress()
-        let ended = try await RegionConnection.with { connection in
-            let api = try PlatformAPI(connection: connection, state: region.state)
+        let ended = try await region.withAPI { api in
             return try await api.watch(id) { operation in
                 if asLines {
                     Terminal.data(operation.serialized(pretty: false))

@@ -25,7 +25,7 @@ struct QuotaSetCommand: AsyncParsableCommand {
     var networks: Int64?
 
     @OptionGroup var tenant: TenantOption
-    @OptionGroup var region: RegionOptions
+    @OptionGroup var region: ConnectionOptions
     @OptionGroup var format: OutputOptions
 
     func run() async throws {
@@ -40,8 +40,7 @@ struct QuotaSetCommand: AsyncParsableCommand {
         guard changes.values.allSatisfy({ $0 >= 0 }) else {
             throw CommandFailure(.usage, "A limit is zero or more.")
         }
-        let quota = try await RegionConnection.with { connection in
-            let api = try PlatformAPI(connection: connection, state: region.state)
+        let quota = try await region.withAPI { api in
             guard case .object(let present) = try await api.quota(of: tenant.id) else {
                 throw CommandFailure(.failed, "The region's answer is no quota.")
             }

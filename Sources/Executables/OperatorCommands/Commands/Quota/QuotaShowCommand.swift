@@ -6,12 +6,12 @@ struct QuotaShowCommand: AsyncParsableCommand {
         commandName: "show", abstract: "Show what a tenant may use, and uses.")
 
     @OptionGroup var tenant: TenantOption
-    @OptionGroup var region: RegionOptions
+    @OptionGroup var region: ConnectionOptions
     @OptionGroup var format: OutputOptions
 
     func run() async throws {
-        let quota = try await RegionConnection.with { connection in
-            try await PlatformAPI(connection: connection, state: region.state).quota(of: tenant.id)
+        let quota = try await region.withAPI { api in
+            try await api.quota(of: tenant.id)
         }
         QuotaCommand.print(quota, format.output)
     }

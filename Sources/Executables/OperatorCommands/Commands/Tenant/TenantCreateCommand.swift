@@ -29,7 +29,7 @@ struct TenantCreateCommand: AsyncParsableCommand {
     @Option(help: "A label KEY=VALUE; may be given several times.")
     var label: [String] = []
 
-    @OptionGroup var region: RegionOptions
+    @OptionGroup var region: ConnectionOptions
     @OptionGroup var format: OutputOptions
 
     func run() async throws {
@@ -42,8 +42,7 @@ struct TenantCreateCommand: AsyncParsableCommand {
             id: id, name: name, timeZone: timeZone, language: language, kind: kind,
             labels: try TenantRules.labels(label))
         let progress = Progress()
-        try await RegionConnection.with { connection in
-            let api = try PlatformAPI(connection: connection, state: region.state)
+        try await region.withAPI { api in
             progress.step("making the tenant \(id)")
             let operation = try await api.createTenant(draft)
             try await OperationProgress(progress).follow(operation, of: api)

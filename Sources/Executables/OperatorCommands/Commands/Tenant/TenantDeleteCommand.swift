@@ -1,6 +1,5 @@
 import ArgumentParser
 import CloudModel
-import Foundation
 import Glibc
 
 /// `medcloud tenant delete`
@@ -20,13 +19,12 @@ struct TenantDeleteCommand: AsyncParsableCommand {
     @Flag(name: .customLong("dry-run"), help: "Only show what would be deleted.")
     var dryRun = false
 
-    @OptionGroup var region: RegionOptions
+    @OptionGroup var region: ConnectionOptions
 
     func run() async throws {
         let state = region.state
         let progress = Progress()
-        try await RegionConnection.with { connection in
-            let api = try PlatformAPI(connection: connection, state: state)
+        try await region.withAPI { api in
             let tenant = try await api.existingTenant(id)
             let clients = try await api.clients(of: id).compactMap { $0[key: "id"]?.string }
             let title = tenant[key: "name"]?.string ?? id
@@ -40,7 +38,7 @@ struct TenantDeleteCommand: AsyncParsableCommand {
             let operation = try await api.deleteTenant(id)
             try await OperationProgress(progress).follow(operation, of: api)
             // The keys open nothing any more, and would be in the way of a new tenant of this name.
-            try? FileManager.default.removeItem(atPath: "\(state.clientsDirectory)/\(id)")
+            try DurableFile.remove("\(state.clientsDirectory)/\(id)")
             progress.step("deleted")
         }
     }

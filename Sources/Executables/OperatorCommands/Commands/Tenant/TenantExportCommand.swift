@@ -23,7 +23,7 @@ struct TenantExportCommand: AsyncParsableCommand {
     @Option(help: "The client to read with. Default: TENANT-system.")
     var client: String?
 
-    @OptionGroup var region: RegionOptions
+    @OptionGroup var region: ConnectionOptions
 
     func run() async throws {
         let target = StateDirectory.absolute(directory)
@@ -32,8 +32,9 @@ struct TenantExportCommand: AsyncParsableCommand {
             throw CommandFailure(.refused, "\(target) already holds NDJSON files: choose another directory.")
         }
         let progress = Progress()
-        try await RegionConnection.with { connection in
-            let fhir = try FHIRClient(connection: connection, state: region.state, tenant: id, client: client)
+        let profile = try FHIRClient.profile(state: region.state, tenant: id, client: client)
+        try await region.connect(trusting: profile.caFile) { connection in
+            let fhir = FHIRClient(connection: connection, profile: profile)
             var total = 0
             for type in try await fhir.types() {
                 let before = try await fhir.count(type)

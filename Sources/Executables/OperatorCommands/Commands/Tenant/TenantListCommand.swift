@@ -4,12 +4,12 @@ import ArgumentParser
 struct TenantListCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(commandName: "list", abstract: "List the tenants.")
 
-    @OptionGroup var region: RegionOptions
+    @OptionGroup var region: ConnectionOptions
     @OptionGroup var format: OutputOptions
 
     func run() async throws {
-        let tenants = try await RegionConnection.with { connection in
-            try await PlatformAPI(connection: connection, state: region.state).tenants()
+        let tenants = try await region.withAPI { api in
+            try await api.tenants()
         }
         Terminal.data(Renderer(format: format.output, columns: TenantCommand.columns).list(tenants))
     }

@@ -7,12 +7,12 @@ struct TenantShowCommand: AsyncParsableCommand {
     @Argument(help: "The tenant.")
     var id: String
 
-    @OptionGroup var region: RegionOptions
+    @OptionGroup var region: ConnectionOptions
     @OptionGroup var format: OutputOptions
 
     func run() async throws {
-        let tenant = try await RegionConnection.with { connection in
-            try await PlatformAPI(connection: connection, state: region.state).existingTenant(id)
+        let tenant = try await region.withAPI { api in
+            try await api.existingTenant(id)
         }
         let columns: [Renderer.Column] = [
             .init("tenant", "id"), .init("name", "name"), .init("state", "state"), .init("error", "error"),

@@ -1,3 +1,4 @@
+import ArgumentParser
 import CLinux
 import CloudModel
 import Foundation
@@ -21,14 +22,21 @@ struct DetachedStart {
         let words = CommandLine.arguments.dropFirst().filter { $0 != "--detach" }
         let pid = try start(Array(words), log: log)
         var shown = LogFollower(path: log, fromEnd: true)
+        var hasExplained = false
+        func showNews() {
+            for line in shown.newLines() {
+                Terminal.note(line)
+                if line.hasPrefix("error: ") { hasExplained = true }
+            }
+        }
         while true {
-            for line in shown.newLines() { Terminal.note(line) }
+            showNews()
             var status: Int32 = 0
             if waitpid(pid, &status, WNOHANG) == pid {
-                for line in shown.newLines() { Terminal.note(line) }
-                throw CommandFailure(
-                    CommandFailure.Code(rawValue: (status >> 8) & 0xFF) ?? .failed, "The region did not start (\(log))."
-                )
+                showNews()
+                let code = CommandFailure.Code(rawValue: (status >> 8) & 0xFF) ?? .failed
+                if hasExplained { throw ExitCode(code.rawValue) }
+                throw CommandFailure(code, "The region did not start (\(log)).")
             }
             if let file = try? RegionFile.read(state), file.supervisor == pid, file.phase == .ready,
                 !FirstTenants.isRequested(in: state) || Self.saysFarewell(log)
@@ -38,7 +46,7 @@ struct DetachedStart {
             try await Task.sleep(for: .milliseconds(50))
         }
         try await Task.sleep(for: .milliseconds(100))
-        for line in shown.newLines() { Terminal.note(line) }
+        showNews()
         Terminal.note("Running in the background as process \(pid); `medcloud down` stops it.")
     }
 

@@ -29,7 +29,8 @@ struct FirstTenants: Sendable {
         guard let folder else {
             throw CommandFailure(.notFound, "The folder of manifests is not there any more.")
         }
-        let api = try PlatformAPI(connection: connection, state: state)
+        let api = PlatformAPI(
+            connection: connection, state: state, profile: try OperatorProfile.read(state.operatorProfile))
         let files = try await manifests(folder, api)
         let application = Application(api: api, files: files, prune: false)
         let comparison = try await application.compare()

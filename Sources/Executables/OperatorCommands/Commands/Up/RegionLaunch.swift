@@ -15,6 +15,8 @@ struct RegionLaunch: Sendable {
         var compute: ComputeChoice
         /// Certificate chain and key, PEM files; nil = plain HTTP.
         var tls: (certificate: String, key: String)?
+        /// The authorities that vouch for the certificate at the region's address, a PEM file; nil = those of the system.
+        var authorities: String?
     }
 
     let options: Options
@@ -30,6 +32,7 @@ struct RegionLaunch: Sendable {
         let users = try RegionUsers.resolve()
         let directory = StateDirectory(state: state, users: users)
         try directory.checkPlace()
+        try checkCertificates(users)
         try directory.makeRoot()
         let lock = try RegionLock(state)
         let content = try directory.content()
@@ -49,7 +52,7 @@ struct RegionLaunch: Sendable {
         try directory.prepare(compute: compute == .private)
         let baseURL = options.baseURL ?? "\(scheme)://\(socket.authority)"
         try RegionSecrets.ensure(state, users: users)
-        try RegionSecrets.ensureOperator(state, users: users, baseURL: baseURL)
+        try RegionSecrets.ensureOperator(state, users: users, baseURL: baseURL, caFile: options.authorities)
         let bootstrap = ClusterBootstrap(state: state, users: users, installation: postgres)
         if !bootstrap.missing.isEmpty {
             progress.step("creating the databases (PostgreSQL \(postgres.majorVersion))")
@@ -64,13 +67,21 @@ struct RegionLaunch: Sendable {
         let signals = StopSignals { supervisor.requestStop() }
         progress.step("starting Postgres")
         supervisor.start()
-        try await follow(supervisor, baseURL: baseURL, hasCompute: compute != .none)
+        try await follow(supervisor, port: socket.port, baseURL: baseURL, hasCompute: compute != .none)
         withExtendedLifetime(signals) {}
         Self.hold(lock)
     }
 
     /// The lock is held until here: `deinit` of a value that nobody uses any more could come earlier.
     private static func hold(_ lock: consuming RegionLock) {}
+
+    /// Refuses certificates that no worker could serve with, before anything is made.
+    private func checkCertificates(_ users: RegionUsers) throws {
+        _ = try Trust(options.authorities).configuration()
+        if let tls = options.tls {
+            try CertificatePair(certificate: tls.certificate, key: tls.key).check(readableFor: users.gateway)
+        }
+    }
 
     private var scheme: String { options.tls == nil ? "http" : "https" }
 
@@ -132,23 +143,24 @@ struct RegionLaunch: Sendable {
         }
         let file = RegionFile(
             phase: .starting, supervisor: getpid(), version: Release.version, host: socket.host,
-            port: socket.port, baseURL: baseURL, startedAt: Int64(time(nil)), readyAfter: nil, processes: [])
+            port: socket.port, baseURL: baseURL, caFile: options.authorities, startedAt: Int64(time(nil)),
+            readyAfter: nil, processes: [])
         return Supervisor.Plan(
             state: state, bootstrap: bootstrap, hypervisor: hypervisor, controller: controller, workers: workers,
             file: file)
     }
 
     /// Shows what the supervisor does until it has stopped everything.
-    private func follow(_ supervisor: Supervisor, baseURL: String, hasCompute: Bool) async throws {
+    private func follow(_ supervisor: Supervisor, port: Int, baseURL: String, hasCompute: Bool) async throws {
         var failure: CommandFailure?
         var hypervisorDeaths = 0
-        try await RegionConnection.with { connection in
+        try await RegionConnection.with(trust: Trust(options.authorities)) { connection in
             await withTaskGroup(of: Void.self) { group in
                 for await notice in supervisor.notices {
                     switch notice {
                     case .phase(.startingServices):
                         progress.step("starting the controller and \(options.workers) gateway workers")
-                        group.addTask { await probe(supervisor) }
+                        group.addTask { await probe(supervisor, port: port) }
                     case .phase(.serving):
                         progress.step("ready at \(baseURL)")
                         group.addTask {
@@ -188,14 +200,13 @@ struct RegionLaunch: Sendable {
 
     /// Asks `/readyz` until it answers 200. The certificate is for the name that clients use, not for the socket's own
     /// address, and nothing secret is sent: it is not checked here.
-    private func probe(_ supervisor: Supervisor) async {
+    private func probe(_ supervisor: Supervisor, port: Int) async {
         let host = options.host.contains(":") ? "[\(options.host)]" : options.host
-        let file = try? RegionFile.read(options.state)
-        let url = "\(scheme)://\(host):\(file?.port ?? options.port)/readyz"
+        let url = "\(scheme)://\(host):\(port)/readyz"
         var patience = 0
         while !Task.isCancelled {
             let request = RegionConnection.Request(method: "GET", url: url, timeout: .seconds(2))
-            let answer = try? await RegionConnection.with(verifyingCertificates: false) { try await $0.send(request) }
+            let answer = try? await RegionConnection.with(trust: .unchecked) { try await $0.send(request) }
             if answer?.status == 200 {
                 supervisor.servicesReady()
                 return
@@ -207,18 +218,29 @@ struct RegionLaunch: Sendable {
     }
 
     private func welcome(connection: RegionConnection, baseURL: String, hasCompute: Bool) async {
+        let welcome = Welcome(state: options.state, baseURL: baseURL, caFile: options.authorities)
         do {
+            if options.tls != nil { try await checkTrust(connection, baseURL: baseURL) }
             if FirstTenants.isRequested(in: options.state) {
                 try await FirstTenants(
                     state: options.state, connection: connection, progress: progress, hasCompute: hasCompute
                 ).make()
             }
-            Welcome(state: options.state, baseURL: baseURL).print()
+            welcome.print()
         } catch is CancellationError {
             return
         } catch {
             Terminal.error("The tenants could not be made; the next start tries again. \(error)")
-            Welcome(state: options.state, baseURL: baseURL).print()
+            welcome.print()
+        }
+    }
+
+    /// Says it now, and not at the first command, when the commands of this machine do not believe the certificate.
+    private func checkTrust(_ connection: RegionConnection, baseURL: String) async throws {
+        do {
+            _ = try await connection.send(.init(method: "GET", url: baseURL + "/readyz", timeout: .seconds(5)))
+        } catch let failure as CommandFailure {
+            Terminal.error("The region serves, but commands on this machine cannot use it. \(failure.message)")
         }
     }
 }

@@ -1,5 +1,6 @@
 import ArgumentParser
 import CloudModel
+import Foundation
 import Glibc
 
 /// `medcloud up`
@@ -13,7 +14,7 @@ struct UpCommand: AsyncParsableCommand {
             next `medcloud up` goes on with it. An empty state begins with the tenants of a folder of manifests, unless --empty.
             """)
 
-    @OptionGroup var region: RegionOptions
+    @OptionGroup var region: ConnectionOptions
 
     @Option(help: "The port to listen on; 0 takes any free one.")
     var port = 8080
@@ -55,6 +56,17 @@ struct UpCommand: AsyncParsableCommand {
         guard (certificate == nil) == (certificateKey == nil) else {
             throw ValidationError("--tls-certificate and --tls-key go together.")
         }
+        if let baseURL {
+            guard let url = URL(string: baseURL), ["http", "https"].contains(url.scheme), url.host() != nil,
+                url.query() == nil, url.fragment() == nil, !baseURL.hasSuffix("/")
+            else {
+                throw ValidationError(
+                    "--base-url must be like https://HOST or https://HOST:PORT, without a slash at its end.")
+            }
+            guard certificate == nil || url.scheme == "https" else {
+                throw ValidationError("--base-url must begin with https:// when there is a certificate.")
+            }
+        }
         guard !noCompute || hypervisor == nil else {
             throw ValidationError("--no-compute and --hypervisor exclude each other.")
         }
@@ -68,7 +80,8 @@ struct UpCommand: AsyncParsableCommand {
             compute: noCompute ? .none : hypervisor.map { .configured(uri: $0) } ?? .private,
             tls: certificate.map(StateDirectory.absolute).flatMap { certificate in
                 certificateKey.map { (certificate, StateDirectory.absolute($0)) }
-            })
+            },
+            authorities: region.ownAuthorities)
         if detach {
             try await DetachedStart(state: region.state).run()
         } else {

@@ -5,6 +5,8 @@ import Glibc
 struct Welcome {
     let state: RegionState
     let baseURL: String
+    /// The authorities that vouch for the region's certificate, a PEM file.
+    let caFile: String?
 
     func print() {
         Terminal.data(text)
@@ -12,6 +14,7 @@ struct Welcome {
 
     private var text: String {
         let medcloud = Self.ownCommand
+        let trust = caFile.map { " --cacert \($0)" } ?? ""
         let option = Self.isDefault(state) ? "" : " --state \(state.directory)"
         var lines = [
             "",
@@ -26,7 +29,7 @@ struct Welcome {
             lines += [
                 "Try, in another terminal:",
                 "  \(loadCommand(medcloud, option))",
-                "  curl -s -H \"Authorization: Bearer $(\(medcloud) token --tenant h1\(option))\" "
+                "  curl -s\(trust) -H \"Authorization: Bearer $(\(medcloud) token --tenant h1\(option))\" "
                     + "'\(baseURL)/t/h1/fhir/Patient?_count=10&_elements=name,birthDate'",
                 "  \(medcloud) docs\(option)",
                 "",
