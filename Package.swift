@@ -160,6 +160,7 @@ let package = Package(
             resources: [
                 .embedInCode("Migrations/V0001__create_tenant.sql"),
                 .embedInCode("Migrations/V0007__operate_tenants.sql"),
+                .embedInCode("Migrations/V0011__limit_cells.sql"),
             ]),
         /// Makes, migrates, isolates and removes tenant databases (the controller's work).
         .target(

@@ -115,6 +115,29 @@ def test_the_six_tenants_of_this_repository(world, manifests, record_property):
     assert answer.status == 200, answer
 
 
+def test_a_full_cell_takes_no_more_tenants(world, manifests, name):
+    """By hand, by API and by manifest: refused with what to do, and nothing is made."""
+    control = Control(world)
+    control.sql("""insert into control.tenant (id, name, time_zone, language, database, cell, kind, state, created_by)
+        select 'full-' || n, 'x', 'UTC', 'en', 't_' || left(translate(md5(n::text), '0189', 'ghij'), 26), 'cell-1', 'clinic',
+            'failed', 'test'
+        from generate_series(1, control.cell_capacity() - (select count(*)::integer from control.tenant)) as n""")
+    try:
+        words = "cell-1 holds 50 of at most 50 tenants: delete one"
+        answer = world.api("POST", "/v1/tenants", {"id": name, "name": "x", "timeZone": "UTC", "language": "en"})
+        assert answer.status == 409 and answer.json()["code"] == "cell-full" and words in answer.json()["detail"], answer
+        made = world.run("tenant", "create", name, "--name", "x", "--time-zone", "UTC", "--language", "en", check=False)
+        assert made.returncode == 4 and words in made.stderr, made
+        manifests.write(name)
+        refused = manifests.apply(code=65)
+        assert f"{name}.yaml:1" in refused.stderr and words in refused.stderr, refused
+        assert world.api("GET", f"/v1/tenants/{name}").status == 404
+        assert not (world.state / "clients" / name).exists() or not any((world.state / "clients" / name).iterdir())
+    finally:
+        control.sql("delete from control.tenant where id like 'full-%'")
+    manifests.apply()
+
+
 def test_a_plan_of_two_hundred_tenants(world, manifests, record_property):
     """Each with a network and a machine. The bar is a second on an idle machine; here it is measured, not judged."""
     for number in range(200):

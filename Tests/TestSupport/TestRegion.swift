@@ -32,6 +32,16 @@ package final class TestRegion: Sendable {
     private static let sharedRegion = Task {
         let region = try await TestRegion()
         try await region.startController()
+        // All suites of the process make their tenants here.
+        let pool = region.superuser(cluster: ClusterConnections.control, database: "control", maximumConnections: 1)
+        try await pool.withConnection {
+            try await $0.execute(
+                """
+                create or replace function control.cell_capacity() returns integer language sql stable
+                set search_path = pg_catalog, pg_temp as 'select 1000'
+                """)
+        }
+        await pool.shutdown()
         return region
     }
 

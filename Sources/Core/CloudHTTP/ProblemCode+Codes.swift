@@ -38,6 +38,8 @@ extension ProblemCode {
         "too-late", status: 409, title: "The operation has ended, or has gone too far to be cancelled.")
     package static let quotaExceeded = ProblemCode(
         "quota-exceeded", status: 409, title: "The tenant's quota does not leave that much.")
+    package static let cellFull = ProblemCode(
+        "cell-full", status: 409, title: "The cluster for the tenant's database holds as many as it may.")
     package static let noCompute = ProblemCode(
         "no-compute", status: 409, title: "This region runs without virtual machines.")
     package static let idempotencyInProgress = ProblemCode(
@@ -83,7 +85,8 @@ extension ProblemCode {
         malformedRequest, malformedJSON, invalidInput, unknownParameter, idempotencyKeyRequired, unauthenticated,
         insufficientScope, institutionRequired, purposeRequired, consentRequired, bureauRequired, originNotAllowed,
         notFound, methodNotAllowed, notAcceptable, requestTimeout, conflict,
-        tooLate, quotaExceeded, noCompute, idempotencyInProgress, consentRefused, holderUnavailable, preconditionFailed,
+        tooLate, quotaExceeded, cellFull, noCompute, idempotencyInProgress, consentRefused, holderUnavailable,
+        preconditionFailed,
         contentTooLarge,
         uriTooLong,
         unsupportedMediaType,

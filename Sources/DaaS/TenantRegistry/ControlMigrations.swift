@@ -5,6 +5,7 @@ package enum TenantRegistryMigrations {
         [
             ("V0001__create_tenant.sql", PackageResources.V0001__create_tenant_sql),
             ("V0007__operate_tenants.sql", PackageResources.V0007__operate_tenants_sql),
+            ("V0011__limit_cells.sql", PackageResources.V0011__limit_cells_sql),
         ]
     }
 }

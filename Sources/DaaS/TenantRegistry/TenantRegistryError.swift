@@ -6,6 +6,7 @@ package struct TenantRegistryError: Error, Sendable, CustomStringConvertible {
         private enum Base: String {
             case unknownTenant = "unknown-tenant"
             case conflict
+            case cellFull = "cell-full"
             case invalidValue = "invalid-value"
             case notReady = "tenant-not-ready"
             case denied
@@ -20,6 +21,8 @@ package struct TenantRegistryError: Error, Sendable, CustomStringConvertible {
         package static let unknownTenant = Code(.unknownTenant)
         /// It exists already.
         package static let conflict = Code(.conflict)
+        /// The cell of the tenant's database has room for no more.
+        package static let cellFull = Code(.cellFull)
         /// A value breaks its rule; ``TenantRegistryError/message`` says which.
         package static let invalidValue = Code(.invalidValue)
         /// The tenant is being made or removed.
@@ -55,6 +58,7 @@ package struct TenantRegistryError: Error, Sendable, CustomStringConvertible {
         case "MC403", "42501": self.init(.denied, message, cause: error)
         case "MC404", "23503": self.init(.unknownTenant, "no such tenant or client", cause: error)
         case "MC409", "23505": self.init(.conflict, message, cause: error)
+        case "MCCEL": self.init(.cellFull, message, cause: error)
         case "MC422": self.init(.invalidValue, message, cause: error)
         case "23514": self.init(.invalidValue, Self.describe(constraint: error.constraint), cause: error)
         case nil, "57P01", "57P02", "57P03", "53300", "57014":
@@ -63,8 +67,21 @@ package struct TenantRegistryError: Error, Sendable, CustomStringConvertible {
         }
     }
 
+    /// The constraints that people run into, in words.
+    private static let rules = [
+        "tenant_id_check": "id must be a lower-case letter, then up to 30 letters, digits or hyphens; not \"region\"",
+        "tenant_name_check": "name must have 1 to 200 characters",
+        "tenant_language_check": "language must be a BCP 47 tag such as en, de or zh-Hans",
+        "client_id_check":
+            "id must be 1 to 64 letters, digits, full stops, hyphens or underscores, the first a letter or digit",
+        "client_name_check": "name must have 1 to 200 characters",
+        "client_scopes_check": "scope must have 1 to 4096 characters",
+        "client_origins_check": "origins must be at most 16",
+    ]
+
     /// What to say about a value that a check constraint refused: `tenant_name_check` names the column.
     private static func describe(constraint: String?) -> String {
+        if let rule = constraint.flatMap({ rules[$0] }) { return rule }
         let words = (constraint ?? "").split(separator: "_").dropFirst()
         let column = words.filter { $0 != "check" }.joined(separator: " ")
         return column.isEmpty ? "a value breaks its rule" : "\(column) breaks its rule"

@@ -104,7 +104,7 @@ package struct SpecificationAdministration: Sendable {
         guard let cause = error.cause else { return nil }
         switch cause.sqlState {
         case "MCOLD": return .outdated
-        case "MC404", "MC409", "MC422", "MCQTA", "MCSTA", "MCHST", "23505", "23514", "23P01":
+        case "MC404", "MC409", "MC422", "MCQTA", "MCSTA", "MCHST", "MCCEL", "23505", "23514", "23P01":
             // "/h1/clients/h1-system": the tenant, then the pointer within it.
             let place = (cause.hint ?? "").split(separator: "/", maxSplits: 1).map(String.init)
             let pointer = place.count > 1 ? "/" + place[1] : ""

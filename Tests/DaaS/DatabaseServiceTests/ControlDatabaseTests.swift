@@ -47,6 +47,45 @@ import Testing
         await open.shutdown()
     }
 
+    @Test func `a cell takes as many tenants as it may hold, however many ask at once`() async throws {
+        let region = try await TestRegion.shared
+        // A cell of its own, whose tenants nobody makes: these rows are written past the function that begins the operation.
+        let pool = region.superuser(cluster: ClusterConnections.control, database: "control", maximumConnections: 8)
+        @Sendable func row(_ id: String) -> String {
+            // A database's name is 26 characters of a-z2-7: digits that are not among them become letters.
+            """
+            insert into control.tenant (id, name, time_zone, language, database, cell, kind, state, created_by)
+            values ('\(id)', 'x', 'UTC', 'en', 't_' || left(translate(md5('\(id)'), '0189', 'ghij'), 26), 'cell-77',
+                'clinic', 'failed', 'test')
+            """
+        }
+        try await pool.withConnection { connection in
+            let room = try await connection.query(PostgresStatement("select control.cell_capacity()"))[0].int4(0)
+            for number in 0..<(room - 2) { try await connection.execute(row("full-\(number)")) }
+        }
+        let outcomes = await withTaskGroup(of: String.self) { group in
+            for number in 0..<8 {
+                group.addTask {
+                    do {
+                        try await pool.withConnection { try await $0.execute(row("late-\(number)")) }
+                        return "made"
+                    } catch {
+                        return (error as? PostgresError).map { TenantRegistryError($0).code.description } ?? "\(error)"
+                    }
+                }
+            }
+            return await group.reduce(into: [String]()) { $0.append($1) }
+        }
+        #expect(outcomes.count { $0 == "made" } == 2)
+        #expect(outcomes.count { $0 == "cell-full" } == 6)
+        try await pool.withConnection {
+            try await $0.execute("delete from control.tenant where cell = 'cell-77'")
+            try await $0.execute(row("room-again"))
+            try await $0.execute("delete from control.tenant where cell = 'cell-77'")
+        }
+        await pool.shutdown()
+    }
+
     @Test func `a tenant acting sees its own row only`() async throws {
         let region = try await TestRegion.shared
         let mine = try await region.makeTenant()

@@ -17,6 +17,7 @@ extension Problem {
         switch error.code {
         case .unknownTenant: self = .nothingHere
         case .conflict: self.init(.conflict, error.message)
+        case .cellFull: self.init(.cellFull, error.message)
         case .invalidValue: self.init(.invalidInput, error.message)
         case .denied: self.init(.insufficientScope)
         case .notReady: self.init(.unavailable, "The tenant is being made or removed.", retryAfter: 2)
