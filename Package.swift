@@ -223,6 +223,7 @@ let package = Package(
                 .embedInCode("Migrations/V0004__region_client.sql"),
                 .embedInCode("Migrations/V0008__create_specification.sql"),
                 .embedInCode("Migrations/V0009__note_requests.sql"),
+                .embedInCode("Migrations/V0012__rotate_signing_keys.sql"),
             ]),
 
         /// The outbox: what leaves a tenant's database, ordered, at least once, under a lease.
@@ -461,7 +462,8 @@ let package = Package(
         .testTarget(
             name: "ApplicationRegistryTests",
             dependencies: [
-                "ApplicationRegistry", "CloudIdentity", "CloudModel", "StrictJSON", "TenantRegistry", "TestSupport",
+                "ApplicationRegistry", "CloudIdentity", "CloudModel", "DatabaseService", "PostgresDriver", "StrictJSON",
+                "TenantRegistry", "TestSupport",
                 .product(name: "Logging", package: "swift-log"),
             ],
             path: "Tests/PaaS/ApplicationRegistryTests"),

@@ -151,10 +151,12 @@ package struct ApplicationDatabase: Sendable {
         let publicKey: String
         let sealed: [UInt8]
         let isActive: Bool
+        /// How long ago it was made.
+        let age: Duration
     }
 
     private static let keysStatement = PostgresStatement(
-        "select kid, public_key, sealed, active from control.signing_keys($1)")
+        "select kid, public_key, sealed, active, seconds from control.signing_keys($1)")
 
     /// Newest first; none when the tenant does not serve.
     func signingKeys(of tenant: TenantID?) async throws(TenantRegistryError) -> [StoredKey] {
@@ -165,7 +167,7 @@ package struct ApplicationDatabase: Sendable {
                 keys.append(
                     StoredKey(
                         keyID: try row.string(0), publicKey: try row.string(1), sealed: try row.bytes(2),
-                        isActive: try row.bool(3)))
+                        isActive: try row.bool(3), age: .seconds(try row.float8(4))))
             }
             return keys
         } catch {
@@ -184,6 +186,21 @@ package struct ApplicationDatabase: Sendable {
         _ = try await control.call(
             Self.addKeyStatement,
             [.text(ControlDatabase.realm(tenant)), .text(key.keyID), .text(key.json), .bytes(sealed)])
+    }
+
+    private static let rotateKeyStatement = PostgresStatement("select control.rotate_signing_key($1, $2, $3, $4, $5)")
+
+    /// Puts a key in the place of `old`; does nothing when another has done so.
+    ///
+    /// - Throws: `unknown-tenant` when the tenant does not serve.
+    func rotateSigningKey(
+        _ old: String, to key: JSONWebKey, sealed: [UInt8], of tenant: TenantID?
+    ) async throws(TenantRegistryError) {
+        _ = try await control.call(
+            Self.rotateKeyStatement,
+            [
+                .text(ControlDatabase.realm(tenant)), .text(old), .text(key.keyID), .text(key.json), .bytes(sealed),
+            ])
     }
 }
 

@@ -8,6 +8,7 @@ package enum ApplicationRegistryMigrations {
             ("V0004__region_client.sql", PackageResources.V0004__region_client_sql),
             ("V0008__create_specification.sql", PackageResources.V0008__create_specification_sql),
             ("V0009__note_requests.sql", PackageResources.V0009__note_requests_sql),
+            ("V0012__rotate_signing_keys.sql", PackageResources.V0012__rotate_signing_keys_sql),
         ]
     }
 }
