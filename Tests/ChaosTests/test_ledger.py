@@ -82,7 +82,8 @@ def run(
         assert until(lambda: (folder / "ledger.jsonl").exists() and (folder / "ledger.jsonl").stat().st_size > 20_000, 20)
         nemesis.rampage(victims, seconds, least, pause)
         process.send_signal(signal.SIGTERM)
-        output, _ = process.communicate(timeout=120)
+        # Every acknowledged write is looked up.
+        output, _ = process.communicate(timeout=120 + 2 * seconds)
     finally:
         process.kill()
         process.wait()
