@@ -50,6 +50,7 @@ package struct LeaderLease: Sendable, Hashable {
     ) async throws(CoordinationError) {
         let result = try await Self.query(
             Self.renewStatement, [.int8(term), .float8(duration.inSeconds)], on: session)
+        // An answer that cannot be read is no lease either.
         guard (try? result.first?.bool(0)) == true else {
             throw CoordinationError(.lostLeadership, "another controller leads")
         }

@@ -31,6 +31,16 @@ struct OperationLedger: Sendable {
         }
     }
 
+    /// The truth value of the only row.
+    private static func truth(_ result: PostgresResult) throws(CoordinationError) -> Bool {
+        do throws(PostgresError) {
+            if let row = result.first { return try row.bool(0) }
+        } catch {
+            throw CoordinationError(error)
+        }
+        throw CoordinationError(.failed, "the control database is of another version")
+    }
+
     // MARK: What there is to do
 
     private static let settleStatement = PostgresStatement("select control.settle_operations($1)")
@@ -128,7 +138,7 @@ struct OperationLedger: Sendable {
         let result = try await run(
             Self.beginStepStatement,
             [term, .uuid(id), .int4(Int32(index)), .text(name), .bool(isPointOfNoReturn)])
-        return (try? result.first?.bool(0)) == true
+        return try Self.truth(result)
     }
 
     private static let endStepStatement = PostgresStatement("select control.end_operation_step($1, $2, $3, $4)")
@@ -170,7 +180,7 @@ struct OperationLedger: Sendable {
             case .cancelled: ("cancelled", nil)
             }
         let result = try await run(Self.endStatement, [term, .uuid(id), .text(phase)] + Self.values(failure))
-        return (try? result.first?.bool(0)) == true
+        return try Self.truth(result)
     }
 
     private static func values(_ failure: OperationFailure?) -> [PostgresValue] {

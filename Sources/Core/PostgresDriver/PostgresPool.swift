@@ -322,6 +322,7 @@ package final class PostgresPool: Sendable {
         }
         for number in closing { close(number) }
         if isDone { promise.succeed() }
+        // It only ever succeeds.
         try? await promise.futureResult.get()
     }
 

@@ -35,7 +35,7 @@ package struct Migrator: Sendable {
             try await release(connection, lock)
             return versions
         } catch {
-            // A lost connection releases the lock by itself.
+            // The error of the migration is the one that counts; a lost connection releases the lock by itself.
             try? await connection.execute("rollback")
             try? await release(connection, lock)
             throw error

@@ -140,6 +140,7 @@ package final class ControllerService: Service {
     /// Nothing of ours runs any more. In a task of its own, because this one may be cancelled.
     private func resign(_ lease: LeaderLease, on session: PostgresConnection) async {
         logger.info("controller stops leading", metadata: ["term": "\(lease.term)"])
+        // When it fails, the end of the session or of the lease does it.
         await Task { try? await lease.resign(on: session) }.value
     }
 

@@ -178,8 +178,12 @@ package struct ControlDatabase: Sendable {
     /// Seconds since the leading controller last said that it lives; nil when none has prepared the databases yet.
     package func controllerSeen() async throws(TenantRegistryError) -> Double? {
         let result = try await call(Self.controllerSeenStatement, [.text(Self.region)])
-        guard result.count > 0 else { return nil }
-        return try? result[0].float8(0)
+        guard let row = result.first else { return nil }
+        do throws(PostgresError) {
+            return try row.float8(0)
+        } catch {
+            throw TenantRegistryError(error)
+        }
     }
 }
 

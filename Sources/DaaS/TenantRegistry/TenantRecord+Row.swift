@@ -33,6 +33,7 @@ extension TenantRecord {
     }
 
     private static func labels(json: String) -> [String: String] {
+        // The column is of a type that holds JSON only.
         guard let root = try? JSONDocument(Array(json.utf8)).root else { return [:] }
         var labels: [String: String] = [:]
         for member in root.members { labels[member.key] = member.value.string }

@@ -52,6 +52,7 @@ package final class LibvirtDriver: VirtualizationDriver {
     /// Keeps the connection, so that events come in without anybody asking. Ends when cancelled, and closes the driver.
     package func run() async {
         while !Task.isCancelled {
+            // The keeper logs what is wrong, and the next round tries again.
             _ = try? await call { _ in }
             try? await Task.sleep(for: .milliseconds(500))
         }

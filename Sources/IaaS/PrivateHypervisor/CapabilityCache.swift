@@ -1,7 +1,8 @@
 import Foundation
 
 /// What libvirt has found out about QEMU, which takes it ten seconds of a core: kept for all regions of this machine, so that
-/// only the first pays. libvirt itself checks whether an entry still fits QEMU and the kernel.
+/// only the first pays. libvirt itself checks whether an entry still fits QEMU and the kernel. Whatever fails here costs time
+/// only, so no error is reported.
 enum CapabilityCache {
     private static let own = "/var/cache/libvirt/qemu/capabilities"
     private static let shared = "/var/cache/medcloud/hypervisor"
@@ -23,7 +24,7 @@ enum CapabilityCache {
         ((try? FileManager.default.contentsOfDirectory(atPath: directory)) ?? []).filter { $0.hasSuffix(".xml") }
     }
 
-    /// Without a moment in which the file is half there; a copy that fails costs time only.
+    /// Without a moment in which the file is half there.
     private static func copy(from source: String, to target: String) {
         guard let content = try? Data(contentsOf: URL(filePath: source)) else { return }
         try? content.write(to: URL(filePath: target), options: .atomic)

@@ -14,18 +14,39 @@ package struct GuestShutdown: Sendable {
     }
 
     package func run() async {
-        let end = ContinuousClock.now + grace
-        guard let running = try? await running(), !running.isEmpty else { return }
+        do throws(VirtualizationError) {
+            try await stop(by: ContinuousClock.now + grace)
+        } catch {
+            logger.error("guests cannot be stopped in order", metadata: ["error": "\(error)"])
+        }
+    }
+
+    private func stop(by end: ContinuousClock.Instant) async throws(VirtualizationError) {
+        let running = try await running()
+        guard !running.isEmpty else { return }
         logger.info("stopping guests", metadata: ["count": "\(running.count)"])
-        for name in running { try? await driver.requestShutdown(name) }
+        for name in running { await attempt(name, "power off", driver.requestShutdown) }
         while ContinuousClock.now < end {
-            guard let left = try? await self.running() else { return }
-            if left.isEmpty { return }
+            if try await self.running().isEmpty { return }
             try? await Task.sleep(for: .milliseconds(200))
         }
-        for name in (try? await self.running()) ?? [] {
+        for name in try await self.running() {
             logger.notice("a guest did not power off in time", metadata: ["domain": "\(name)"])
-            try? await driver.powerOff(name)
+            await attempt(name, "plug pulled", driver.powerOff)
+        }
+    }
+
+    /// One guest that cannot be reached is no reason to leave the others.
+    private func attempt(
+        _ name: ResourceName, _ wish: String, _ action: (ResourceName) async throws(VirtualizationError) -> Void
+    ) async {
+        do throws(VirtualizationError) {
+            try await action(name)
+        } catch let error where error.code != .notFound {
+            logger.warning(
+                "a guest does not obey", metadata: ["domain": "\(name)", "wish": "\(wish)", "error": "\(error)"])
+        } catch {
+            // It has ended by itself.
         }
     }
 

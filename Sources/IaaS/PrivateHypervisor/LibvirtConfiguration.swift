@@ -46,7 +46,7 @@ struct LibvirtConfiguration {
 
         """
 
-    /// Every host of libvirt has its own, kept.
+    /// Every host of libvirt has its own, kept; made anew where what was kept cannot be read.
     private func hostIdentity() throws(HypervisorError) -> String {
         let file = "/etc/libvirt/medcloud-host-uuid"
         if let known = try? String(contentsOfFile: file, encoding: .utf8), let uuid = UUID(uuidString: known) {

@@ -132,6 +132,7 @@ final class FeedRun: Sendable {
             case .unavailable(let reason), .refused(let reason):
                 var standing = FeedStanding()
                 standing.failure = reason
+                // For `medcloud feed list`; the log has it too.
                 try? await leases.report(standing, lease)
                 return (.failed(reason), lease.token)
             }

@@ -159,7 +159,8 @@ package final class OutboxPump: Service {
         if case .failed(let reason) = end {
             logger.warning("an outbox feed failed", metadata: ["tenant.id": "\(tenant)", "reason": "\(reason)"])
         }
-        // Not part of this task, which may be cancelled: who waits for the lease should not wait for its end.
+        // Not part of this task, which may be cancelled: who waits for the lease should not wait for its end. When it fails,
+        // they do.
         let leases = leases
         await Task { try? await leases.release(lease, tokenSeen: tokenSeen) }.value
         let failed = if case .failed = end { true } else { false }

@@ -39,6 +39,7 @@ struct ConsentInteraction: Sendable {
         do {
             response = try await write(body, id: nil, request)
         } catch {
+            // When this fails the key is free after a minute; the error of the write is the one that counts.
             _ = try? await exchange.services.ledger.finish(entry, with: nil)
             throw error
         }

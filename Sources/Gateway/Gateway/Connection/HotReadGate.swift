@@ -76,6 +76,7 @@ struct HotReadGate: Sendable {
         _ origin: Origin, _ completion: @escaping (HotAnswer) -> Void
     ) -> Bool {
         guard let database = tenants.opened(access), database.tenant.kind != .partner,
+            // Over budget: the ordinary way says so.
             let lease = try? budget.acquire(access.tenant)
         else { return false }
         let requestID = requestID ?? origin.requestID

@@ -44,6 +44,7 @@ struct IdempotentWrites: Sendable {
         do {
             response = try await work(entry.request, isAlreadyMade)
         } catch {
+            // When this fails the key is free after a minute; the error of the work is the one that counts.
             _ = try? await ledger.finish(entry, with: nil)
             throw error
         }

@@ -97,6 +97,7 @@ package struct OperationRoutes: Sendable {
         }
         let authentication = authentication
         let headers = request.headers
+        // A token that cannot be checked ends the stream as a bad one does; whoever watches comes back.
         let events = OperationEventStream(operation, after: after, feed: feed, operations: operations) {
             (try? await authentication.principal(of: headers)) != nil
         }

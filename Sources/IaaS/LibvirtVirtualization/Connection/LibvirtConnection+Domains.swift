@@ -44,11 +44,13 @@ extension LibvirtConnection {
         var found: [InstanceObservation] = []
         for index in 0..<Int(count) {
             guard let domain = unsafe domains[index], let text = unsafe virDomainGetName(domain),
-                let name = ResourceName(unsafe String(cString: text)), name.kind == .instance,
-                // A domain that went away in between is not there.
-                let observation = try? unsafe observe(domain, name: name)
+                let name = ResourceName(unsafe String(cString: text)), name.kind == .instance
             else { continue }
-            found.append(observation)
+            do throws(VirtualizationError) {
+                found.append(try unsafe observe(domain, name: name))
+            } catch let error where error.code == .notFound {
+                // It went away in between. One that cannot be read for another reason is not gone.
+            }
         }
         return found
     }
@@ -132,8 +134,12 @@ extension LibvirtConnection {
         }
         var scans: [XMLScan] = []
         for index in 0..<Int(count) {
-            guard let domain = unsafe domains[index], let scan = try? unsafe description(of: domain) else { continue }
-            scans.append(scan)
+            guard let domain = unsafe domains[index] else { continue }
+            do throws(VirtualizationError) {
+                scans.append(try unsafe description(of: domain))
+            } catch let error where error.code == .notFound {
+                // It went away in between.
+            }
         }
         return scans
     }
