@@ -20,6 +20,14 @@ struct RendererTests {
                 """)
     }
 
+    @Test func `sizes have a unit for people and none for programs`() {
+        let item = JSONValue.object(["id": .string("a"), "spec": .object(["memory": .integer(96 << 20)])])
+        let columns: [Renderer.Column] = [.init("NAME", "id"), .init("MEMORY", "spec.memory", isSize: true)]
+        #expect(Renderer(format: .table, columns: columns).list([item]) == "NAME  MEMORY\na     96MiB")
+        #expect(Renderer(format: .table, columns: columns).object(item).hasSuffix("96MiB"))
+        #expect(Renderer(format: .json, columns: columns).list([item]).contains("100663296"))
+    }
+
     @Test func `names are one a line`() {
         #expect(renderer(.name).list(items) == "h1\nhospital-2")
         #expect(renderer(.name).list([]).isEmpty)

@@ -1,4 +1,5 @@
 import ArgumentParser
+import TenantManifest
 
 /// How a command prints what it found.
 package enum OutputFormat: String, Sendable, CaseIterable, ExpressibleByArgument {
@@ -17,10 +18,13 @@ package struct Renderer: Sendable {
     package struct Column: Sendable {
         let title: String
         let path: String
+        /// Whether the member is a number of bytes, which people read with a unit.
+        let isSize: Bool
 
-        package init(_ title: String, _ path: String) {
+        package init(_ title: String, _ path: String, isSize: Bool = false) {
             self.title = title
             self.path = path
+            self.isSize = isSize
         }
     }
 
@@ -52,7 +56,7 @@ package struct Renderer: Sendable {
             columns.map { column in
                 let title = column.title + ":"
                 let pad = String(repeating: " ", count: max(1, 16 - title.count))
-                return title + pad + member(column.path, of: item)
+                return title + pad + text(column, of: item)
             }.joined(separator: "\n")
         case .json: item.serialized(pretty: true)
         case .yaml: YAMLText.document(item)
@@ -60,14 +64,21 @@ package struct Renderer: Sendable {
         }
     }
 
+    private func value(_ path: String, of item: JSONValue) -> JSONValue? {
+        path.split(separator: ".").reduce(item as JSONValue?) { value, part in value?[key: String(part)] }
+    }
+
     private func member(_ path: String, of item: JSONValue) -> String {
-        var value: JSONValue? = item
-        for part in path.split(separator: ".") { value = value?[key: String(part)] }
-        return value?.cell ?? ""
+        value(path, of: item)?.cell ?? ""
+    }
+
+    private func text(_ column: Column, of item: JSONValue) -> String {
+        if column.isSize, let bytes = value(column.path, of: item)?.integer { return ByteSize.text(bytes) }
+        return member(column.path, of: item)
     }
 
     private func table(_ items: [JSONValue]) -> String {
-        let rows = [columns.map(\.title)] + items.map { item in columns.map { member($0.path, of: item) } }
+        let rows = [columns.map(\.title)] + items.map { item in columns.map { text($0, of: item) } }
         let widths = columns.indices.map { index in rows.map { $0[index].count }.max() ?? 0 }
         return rows.map { row in
             var line = ""

@@ -31,6 +31,8 @@ struct RegionBackup: Sendable {
         let id = Self.identifier(now)
         let target = "\(parent)/\(id)"
         let unfinished = target + ".unfinished"
+        // Postgres's user copies into it.
+        if access(parent, F_OK) != 0 { try makeDirectory(parent, mode: 0o711) }
         try makeDirectory(unfinished, mode: 0o711)
         do {
             let before = try await tenants()

@@ -13,7 +13,8 @@ struct InstanceCommand: ParsableCommand {
     static let columns: [Renderer.Column] = [
         .init("INSTANCE", "name"), .init("STATE", "status.state"), .init("READY", "status.ready"),
         .init("ADDRESS", "status.address"), .init("IMAGE", "spec.image"), .init("VCPUS", "spec.vcpus"),
-        .init("MEMORY", "spec.memory"), .init("DISK", "spec.disk"), .init("NETWORK", "spec.network"),
+        .init("MEMORY", "spec.memory", isSize: true), .init("DISK", "spec.disk", isSize: true),
+        .init("NETWORK", "spec.network"),
         .init("CREATED", "createdAt"),
     ]
 
@@ -21,8 +22,8 @@ struct InstanceCommand: ParsableCommand {
     static let details: [Renderer.Column] = [
         .init("instance", "name"), .init("state", "status.state"), .init("ready", "status.ready"),
         .init("reason", "status.reason"), .init("address", "status.address"), .init("MAC", "status.macAddress"),
-        .init("image", "spec.image"), .init("vcpus", "spec.vcpus"), .init("memory", "spec.memory"),
-        .init("disk", "spec.disk"), .init("network", "spec.network"), .init("probe", "spec.probe"),
+        .init("image", "spec.image"), .init("vcpus", "spec.vcpus"), .init("memory", "spec.memory", isSize: true),
+        .init("disk", "spec.disk", isSize: true), .init("network", "spec.network"), .init("probe", "spec.probe"),
         .init("seen", "status.seenAt"), .init("restarts", "status.restarts"), .init("operation", "status.operation"),
         .init("created", "createdAt"),
     ]

@@ -24,7 +24,8 @@ struct DetachedStart {
         var shown = LogFollower(path: log, fromEnd: true)
         var hasExplained = false
         func showNews() {
-            for line in shown.newLines() {
+            // Nobody can press Ctrl-C there.
+            for line in shown.newLines() where !line.hasPrefix("Ctrl-C stops") {
                 Terminal.note(line)
                 if line.hasPrefix("error: ") { hasExplained = true }
             }
