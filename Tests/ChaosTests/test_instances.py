@@ -64,7 +64,8 @@ def rounds(count: int) -> list[dict[str, Moment]]:
     for number in range(count):
         held = {"made": MADE[number % len(MADE)], "removed": REMOVED[(number + 3) % len(REMOVED)]}
         if number % len(MADE) < len(UNDONE):
-            held["undone"] = UNDONE[number % len(MADE)]
+            # Backwards: what takes longest of the taking back does not meet what takes longest of the making.
+            held["undone"] = UNDONE[-1 - number % len(MADE)]
         if 2 <= number % len(MADE) < 6:
             held["network"] = NETWORK_MADE[number % len(MADE) - 2]
         if 6 <= number % len(MADE) < 10:
