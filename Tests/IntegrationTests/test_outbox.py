@@ -211,6 +211,60 @@ def test_a_rebuild_restores_what_the_region_lost(region: Region):
     assert h1.fhir.web.request("GET", "/v1/feeds", None, {"Authorization": f"Bearer {h1.token}"}).status == 403
 
 
+def test_a_parked_change_is_shown_by_the_name_of_its_type(region: Region):
+    """With its reason, until the operator has it tried again."""
+    h1 = region.tenant("h1")
+    h1.fhir.put(patient("parked", resident(40)))
+    assert arrives(lambda: set(holders(region, resident(40))) == {"h1/parked"})
+    database = region.rows("control", "control", "select database from control.tenant where id = 'h1'")[0][0]
+    region.psql("cell-1", database, (
+        "insert into outbox.deferred (consumer, seq, rid, attempts, due_at, is_parked, reason) "
+        "select 'patient-index', k.seq, k.rid, 8, now(), true, 'planted' from fhir.change k "
+        "where k.id = 'parked' order by k.seq desc limit 1"))
+    h1.fhir.put(observation("parked-1", "parked"))
+
+    def feed() -> dict:
+        items = region.api("GET", "/v1/feeds?limit=1000").json()["items"]
+        return next(item for item in items if item["tenant"] == "h1" and item["consumer"] == "patient-index")
+    assert arrives(lambda: feed()["parked"] == 1), feed()
+    change = feed()["parkedChanges"][0]
+    assert (change["type"], change["id"], change["version"], change["attempts"], change["reason"]) == ("Patient", "parked", 1, 8, "planted")
+    assert change["event"].startswith(database + "-")
+    # What comes behind it in other resources went on.
+    assert arrives(lambda: holders(region, resident(40)) == {"h1/parked": {"Observation": 1, "Patient": 1}})
+    region.run("feed", "retry", "h1")
+    assert arrives(lambda: feed()["parked"] == feed()["waiting"] == 0 and feed()["parkedChanges"] == []), feed()
+
+
+#: Transactions a second in `control` and `region` together while nobody asks for anything: heartbeats of three processes.
+IDLE_TRANSACTIONS = 40
+
+
+def test_an_idle_region_leaves_its_tenants_alone(region: Region):
+    """Once the feeds have let go there is not one transaction in a tenant's database, and few in the shared ones."""
+    def transactions(cluster: str) -> dict[str, int]:
+        rows = region.rows(cluster, "postgres", (
+            "select datname, xact_commit + xact_rollback from pg_stat_database "
+            "where datname in ('control', 'region') or datname like 't\\_%'"))
+        return {name: int(count) for name, count in rows}
+
+    seen: list[str] = []
+
+    def is_idle() -> bool:
+        before, shared, began = transactions("cell-1"), transactions("control"), time.monotonic()
+        time.sleep(4)
+        after, now, took = transactions("cell-1"), transactions("control"), time.monotonic() - began
+        rate = sum(now[name] - shared[name] for name in now) / took
+        seen.append(f"{ {name: after[name] - before[name] for name in after if after[name] != before[name]} }, {rate:.1f}/s")
+        return after == before and rate <= IDLE_TRANSACTIONS
+    assert len(transactions("cell-1")) >= 2
+    # A vacuum of Postgres itself may fall into one window.
+    assert until(is_idle, 40, 0), seen
+    held = region.rows("control", "region", "select count(*) from outbox.lease where holder is not null and expires_at > clock_timestamp()")
+    assert held == [["0"]]
+    print("idle:", seen[-1])
+
+
 def test_the_lag_is_a_metric(region: Region):
     text = region.web.request("GET", "/metrics", None, {}).body.decode()
     assert 'medcloud_outbox_delay_seconds_count{worker="' in text

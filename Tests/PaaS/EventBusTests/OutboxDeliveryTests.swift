@@ -167,13 +167,48 @@ import Testing
             pump.committed(fixture.tenant)
             try await fixture.expect { consumer.events.count == 3 }
             try await fixture.expect { try await standing().deferred == 2 }
-            #expect(try await standing().changes.contains("this resource is refused"))
+            let changes = try await standing().changes
+            #expect(changes.contains("this resource is refused") && changes.contains(#""type": "Basic""#))
 
             consumer.refuse("poison", false)
             try await region.call(Self.ask, [.text(fixture.tenant.rawValue), .text("retry")])
             try await fixture.expect { consumer.events.count == 5 }
             #expect(consumer.events.filter { $0.resourceID == "poison" }.map(\.version) == [1, 2])
             try await fixture.expect { try await standing().deferred == 0 }
+        }
+    }
+
+    private static let holding = PostgresStatement(
+        "select is_held, parked from outbox.feeds($1, $1) where consumer = $2")
+
+    @Test func `a feed with nothing to do gives its lease back, also when a change is parked`() async throws {
+        let fixture = try await OutboxFixture()
+        let consumer = RecordingConsumer(name: fixture.consumer, tenant: fixture.tenant)
+        var settings = OutboxFixture.settings
+        // Longer than the pause between two reports, so that what it ends with is told.
+        settings.idle = .milliseconds(1500)
+        let pump = fixture.pump(consumer, settings: settings)
+        let region = fixture.region.regionDatabase()
+        /// Whether the lease is free, and so many changes are parked.
+        func isFree(parked: Int64) async throws -> Bool {
+            let rows = try await region.call(
+                Self.holding, [.text(fixture.tenant.rawValue), .text(fixture.consumer)])
+            guard let row = rows.first else { return false }
+            return try !row.bool(0) && row.int8(1) == parked
+        }
+        try await fixture.running([pump]) {
+            try await fixture.write("a")
+            pump.committed(fixture.tenant)
+            try await fixture.expect { consumer.events.count == 1 }
+            try await fixture.expect { try await isFree(parked: 0) }
+            consumer.refuse("poison")
+            try await fixture.write("poison")
+            pump.committed(fixture.tenant)
+            try await fixture.expect { try await isFree(parked: 1) }
+            try await fixture.write("b")
+            pump.committed(fixture.tenant)
+            try await fixture.expect { consumer.events.count == 2 }
+            try await fixture.expect { try await isFree(parked: 1) }
         }
     }
 
