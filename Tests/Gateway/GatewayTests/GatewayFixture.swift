@@ -43,8 +43,9 @@ struct GatewayFixture: Sendable {
         ) { address in
             continuation.yield(address?.port ?? 0)
         }
-        let group = ServiceGroup(
-            configuration: ServiceGroupConfiguration(services: [.init(service: server)], logger: logger))
+        var configuration = ServiceGroupConfiguration(services: [.init(service: server)], logger: logger)
+        configuration.maximumGracefulShutdownDuration = .seconds(20)
+        let group = ServiceGroup(configuration: configuration)
         return try await withThrowingTaskGroup(of: Result?.self) { tasks in
             tasks.addTask {
                 try await group.run()

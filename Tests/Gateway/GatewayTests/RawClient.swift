@@ -22,6 +22,10 @@ struct RawClient {
                     return try NIOAsyncChannel<ByteBuffer, ByteBuffer>(wrappingChannelSynchronously: channel)
                 }
             }
+        // A test that waits for what never comes fails; it does not hang.
+        let raw = channel.channel
+        let end = raw.eventLoop.scheduleTask(in: .seconds(45)) { raw.close(promise: nil) }
+        defer { end.cancel() }
         return try await channel.executeThenClose { inbound, outbound in
             var conversation = RawConversation(iterator: inbound.makeAsyncIterator(), outbound: outbound)
             return try await body(&conversation)

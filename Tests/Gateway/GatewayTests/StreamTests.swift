@@ -1,13 +1,18 @@
+import ApplicationRegistry
 import Foundation
 import HTTPTypes
+import Logging
 import ModuleKit
 import NIOCore
+import NIOPosix
+import PostgresDriver
 import Synchronization
+import TenantRegistry
 import Testing
 
 @testable import Gateway
 
-@Suite struct StreamTests {
+@Suite(.timeLimit(.minutes(2))) struct StreamTests {
     /// A stream of lines that counts how often it was asked, and whether it was cut off while it waited.
     private final class Source: Sendable {
         let asked = Atomic<Int>(0)
@@ -51,6 +56,111 @@ import Testing
             try await Task.sleep(for: .milliseconds(10))
         }
         return condition()
+    }
+
+    /// How many pieces were made once there were no more for half a second; nil when they never stopped.
+    private func settled(_ source: Source) async throws -> Int? {
+        let end = ContinuousClock.now + .seconds(20)
+        var (count, since) = (0, ContinuousClock.now)
+        while ContinuousClock.now < end {
+            try await Task.sleep(for: .milliseconds(20))
+            let now = source.asked.load(ordering: .relaxed)
+            if now != count { (count, since) = (now, .now) }
+            if count > 0, ContinuousClock.now - since > .milliseconds(500) { return count }
+        }
+        return nil
+    }
+
+    private static let piece = 65_536
+
+    @Test func `nothing is made for a client that does not read, and more when it does`() async throws {
+        let source = Source(lines: .max, size: Self.piece)
+        try await GatewayFixture.withGateway(routes: [source.route]) { gateway in
+            try await RawClient.connect(to: gateway.port) { client in
+                try await client.say(Self.request)
+                let made = try #require(try await settled(source))
+                // What fits into the buffers of two sockets.
+                #expect(made * Self.piece < 32 << 20)
+                try await client.hear { $0.utf8.count > made * Self.piece }
+                #expect(source.asked.load(ordering: .relaxed) > made)
+            }
+        }
+    }
+
+    @Test func `a stream ends when its time is over`() async throws {
+        var limits = GatewayLimits()
+        limits.streamDuration = .milliseconds(300)
+        let source = Source(lines: 2)
+        try await GatewayFixture.withGateway(limits: limits, routes: [source.route]) { gateway in
+            try await RawClient.connect(to: gateway.port) { client in
+                try await client.say(Self.request)
+                #expect(try await client.hearAll().hasSuffix("0\r\n\r\n"))
+            }
+            #expect(try await holds { source.isCutOff.load(ordering: .relaxed) })
+        }
+    }
+
+    @Test func `a client that does not read is cut, and makes room for another`() async throws {
+        var limits = GatewayLimits()
+        limits.writeStall = .milliseconds(400)
+        limits.streams = 1
+        let source = Source(lines: .max, size: Self.piece)
+        try await GatewayFixture.withGateway(limits: limits, routes: [source.route]) { gateway in
+            try await RawClient.connect(to: gateway.port) { stalled in
+                try await stalled.say(Self.request)
+                _ = try #require(try await settled(source))
+                let end = ContinuousClock.now + .seconds(15)
+                var status = ""
+                while !status.hasPrefix("HTTP/1.1 200"), ContinuousClock.now < end {
+                    status = try await RawClient.connect(to: gateway.port) { other in
+                        try await other.say(Self.request)
+                        return try await other.hear { $0.contains("\r\n\r\n") }
+                    }
+                    try await Task.sleep(for: .milliseconds(50))
+                }
+                #expect(status.hasPrefix("HTTP/1.1 200"))
+            }
+        }
+    }
+
+    @Test func `a client that does not read does not keep the worker from ending`() async throws {
+        var limits = GatewayLimits()
+        limits.drain = .milliseconds(200)
+        limits.linger = .milliseconds(200)
+        let source = Source(lines: .max, size: Self.piece)
+        let (release, ended) = AsyncStream.makeStream(of: Void.self)
+        let (client, began) = try await GatewayFixture.withGateway(limits: limits, routes: [source.route]) { gateway in
+            let client = Task {
+                try await RawClient.connect(to: gateway.port) { client in
+                    try await client.say(Self.request)
+                    for await _ in release {}
+                }
+            }
+            _ = try #require(try await settled(source))
+            return (client, ContinuousClock.now)
+        }
+        #expect(ContinuousClock.now - began < .seconds(15))
+        ended.finish()
+        try? await client.value
+    }
+
+    @Test func `a feed of operations that has ended tells so, and whoever stops waiting waits no more`() async throws {
+        let pool = PostgresPool(
+            configuration: PostgresConfiguration(host: "/nowhere", database: "c", user: "c", password: nil),
+            eventLoopGroup: NIOSingletons.posixEventLoopGroup,
+            logger: Logger(label: "x") { _ in SwiftLogNoOpLogHandler() })
+        let control = ControlDatabase(pool: pool)
+        let feed = OperationFeed(control: control, operations: OperationAdministration(control: control))
+        let leaving = Task { await feed.events(of: "o", after: 0, within: .seconds(600)) }
+        leaving.cancel()
+        #expect(await leaving.value?.isEmpty == true)
+        let run = Task { await feed.run() }
+        let staying = Task { await feed.events(of: "o", after: 0, within: .seconds(600)) }
+        run.cancel()
+        await run.value
+        #expect(await staying.value == nil)
+        #expect(await feed.events(of: "o", after: 0, within: .seconds(600)) == nil)
+        await pool.shutdown()
     }
 
     @Test func `pieces come as they are made, and the worker's end ends the stream`() async throws {

@@ -13,7 +13,13 @@ extension ConnectionHandler {
         case is ChannelShouldQuiesceEvent:
             // Not passed on: the last answer closes the connection, in an orderly way.
             isDraining = true
-            if order.isIdle, way == nil { context.close(promise: nil) }
+            if order.isIdle, way == nil {
+                context.close(promise: nil)
+            } else {
+                // A client that does not take its answer must not keep the worker.
+                let channel = context.channel
+                context.eventLoop.scheduleTask(in: limits.drain + limits.linger) { channel.close(promise: nil) }
+            }
         case ChannelEvent.inputClosed:
             if case .lingering = ending {
                 context.close(promise: nil)

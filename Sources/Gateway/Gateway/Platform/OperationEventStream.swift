@@ -57,8 +57,10 @@ final class OperationEventStream: Sendable {
             events = try await operations.events(after: [operation.id: last])
             if events.isEmpty { return end(with: operation) }
         } else {
-            events = await feed.events(of: operation.id, after: last, within: heartbeat)
+            // The worker ends: the client comes back to another.
+            guard let news = await feed.events(of: operation.id, after: last, within: heartbeat) else { return nil }
             try Task.checkCancellation()
+            events = news
             if events.isEmpty { return ByteBuffer(string: ": alive\n\n") }
         }
         return render(events)

@@ -15,7 +15,7 @@ package final class OperationFeed: Sendable {
         let operation: String
         let after: Int32
         let until: ContinuousClock.Instant
-        let continuation: CheckedContinuation<[OperationEvent], Never>
+        let continuation: CheckedContinuation<[OperationEvent]?, Never>
     }
 
     private struct State {
@@ -42,21 +42,24 @@ package final class OperationFeed: Sendable {
     ///
     /// - Parameters:
     ///   - after: the number of the last event that is known.
-    ///   - limit: none when there was none by then; also none at once when the task is cancelled or the feed has ended.
-    package func events(of operation: String, after: Int32, within limit: Duration) async -> [OperationEvent] {
+    ///   - limit: none when there was none by then; also none at once when the task is cancelled.
+    /// - Returns: nil when the feed has ended: nobody will tell anything any more.
+    package func events(of operation: String, after: Int32, within limit: Duration) async -> [OperationEvent]? {
         let number = state.withLock { state in
             defer { state.nextNumber += 1 }
             return state.nextNumber
         }
+        // A cancellation that came when the wait was over has left its number.
+        defer { state.withLock { _ = $0.cancelled.remove(number) } }
         return await withTaskCancellationHandler {
             await withCheckedContinuation { continuation in
-                let waits = state.withLock { state in
-                    if state.isClosed || state.cancelled.remove(number) != nil { return false }
+                let (waits, isClosed) = state.withLock { state in
+                    if state.isClosed || state.cancelled.contains(number) { return (false, state.isClosed) }
                     state.waiters[number] = Waiter(
                         operation: operation, after: after, until: .now + limit, continuation: continuation)
-                    return true
+                    return (true, false)
                 }
-                if waits { waker.yield() } else { continuation.resume(returning: []) }
+                if waits { waker.yield() } else { continuation.resume(returning: isClosed ? nil : []) }
             }
         } onCancel: {
             let waiter = state.withLock { state in
@@ -94,7 +97,7 @@ package final class OperationFeed: Sendable {
             defer { state.waiters = [:] }
             return state.waiters
         }
-        for waiter in left.values { waiter.continuation.resume(returning: []) }
+        for waiter in left.values { waiter.continuation.resume(returning: nil) }
     }
 
     private func isAwaited(_ operation: String) -> Bool {
