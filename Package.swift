@@ -252,6 +252,7 @@ let package = Package(
                 .embedInCode("Migrations/V0001__create_patient_index.sql"),
                 .embedInCode("Migrations/V0002__consent_and_decisions.sql"),
                 .embedInCode("Migrations/V0004__feed_in_sets.sql"),
+                .embedInCode("Migrations/V0005__add_consents_up.sql"),
             ]),
 
         // MARK: SaaS — one module each
@@ -273,8 +274,8 @@ let package = Package(
         .target(
             name: "RecordSharing",
             dependencies: [
-                "ApplicationRegistry", "ClinicalData", "CloudHTTP", "CloudIdentity", "CloudModel", "ModuleKit",
-                "PostgresDriver", "RegionalRecord", "StrictJSON", "TenantRegistry",
+                "ClinicalData", "CloudHTTP", "CloudIdentity", "CloudModel", "ModuleKit", "PostgresDriver",
+                "RegionalRecord", "StrictJSON", "TenantRegistry",
                 .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "HTTPTypes", package: "swift-http-types"),
                 .product(name: "Logging", package: "swift-log"),

@@ -304,6 +304,175 @@ def test_a_consent_for_some_types_leaves_the_others_out(world):
     world.revoke(made)
 
 
+def kinds(answer) -> set[str]:
+    """The resource types in an answer, the region's own Patient aside; empty when it was refused."""
+    if answer.status == 403:
+        assert code(answer) == "consent-required", answer
+        return set()
+    assert answer.status == 200, answer
+    return {r["resourceType"] for r in resources(answer.json()) if not (r["resourceType"] == "Patient" and "." not in r["id"])}
+
+
+def test_consents_are_added_up_and_denials_taken_away(world):
+    """Each counts for itself: one is revoked and the other stands; a denial takes its part, and gives it back when it is revoked."""
+    fhir, everything = world.reader.fhir, f"Patient/{world.patient}/$everything"
+    conditions, observations = world.permit(types=("Condition",)), world.permit(types=("Observation",))
+    assert kinds(fhir.get(everything)) == {"Condition", "Observation"}
+    assert kinds(fhir.get(f"Observation?patient={world.patient}")) == {"Observation"}
+    shared = resources(fhir.get(f"Observation?patient={world.patient}&_count=1").json())[0]["id"]
+    denial = world.permit(types=("Observation",), deny=True)
+    assert kinds(fhir.get(everything)) == {"Condition"}
+    for path in (f"Observation?patient={world.patient}", f"Observation?patient={world.patient}&_summary=count",
+                 f"{everything}?_type=Observation&_summary=count", f"{everything}?_type=Observation"):
+        answer = fhir.get(path)
+        assert answer.status == 403 or answer.json().get("total", 0) == 0 and world.canary not in answer.text, f"{path}: {answer}"
+    for path in (f"Observation/{shared}", f"Observation/{shared}/_history", f"Observation/{shared}/_history/1"):
+        assert fhir.get(path).status == 404, path
+    world.revoke(conditions)
+    refused = fhir.get(everything)
+    assert kinds(refused) == set()
+    event = world.log()[0]
+    named = [e["what"]["reference"] for e in event["entity"] if e.get("what", {}).get("reference", "").startswith("Consent/")]
+    assert event["outcomeDesc"] == "denied" and {path.split("/")[1] for path in named} == {observations["id"], denial["id"]}
+    world.revoke(denial)
+    assert kinds(fhir.get(everything)) == {"Observation"}
+    world.revoke(observations)
+    never = fhir.get(everything)
+    assert kinds(never) == set()
+    strip = lambda a: re.sub(r"\(request [^)]*\)", "", a.text)
+    assert strip(never) == strip(refused), "a client is not told of denials"
+
+
+def test_a_denial_of_everything_leaves_ones_own(world, permitted):
+    """No actor is everybody, no purpose everything; the holder's own record stays its own."""
+    denial = consent(world.patient, deny=True)
+    del denial["provision"]["actor"], denial["provision"]["purpose"]
+    made = world.bureau.fhir.send("POST", "Consent", denial)
+    assert made.status == 201, made
+    try:
+        assert kinds(world.reader.fhir.get(f"Patient/{world.patient}/$everything")) == set()
+        assert "Observation" in kinds(Reader(world.region, world.a.name).fhir.get(f"Patient/{world.patient}/$everything"))
+    finally:
+        world.revoke(made.json())
+    assert "Observation" in kinds(world.reader.fhir.get(f"Patient/{world.patient}/$everything"))
+
+
+def test_a_consent_counts_from_its_beginning_to_its_end(world):
+    """To the second, on both sides."""
+    fhir, everything = world.reader.fhir, f"Patient/{world.patient}/$everything"
+
+    def instant(seconds: float) -> str:
+        return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + seconds))
+
+    later = consent(world.patient, world.b.name)
+    later["provision"]["period"] = {"start": instant(3600), "end": instant(7200)}
+    future = world.bureau.fhir.send("POST", "Consent", later).json()
+    assert kinds(fhir.get(everything)) == set()
+    short = consent(world.patient, world.b.name)
+    short["provision"]["period"] = {"start": instant(-3600), "end": instant(5)}
+    made = world.bureau.fhir.send("POST", "Consent", short)
+    assert made.status == 201, made
+    assert "Observation" in kinds(fhir.get(everything))
+    assert until(lambda: kinds(fhir.get(everything)) == set(), 15, 0.2)
+    # What is over can be closed, not kept open.
+    assert world.bureau.fhir.send("PUT", f"Consent/{made.json()['id']}", made.json()).status == 422
+    world.revoke(made.json())
+    world.revoke(future)
+
+
+def test_a_repeated_request_is_one_consent_though_its_worker_dies(world):
+    """Killed between the consent and its answer: the same request again finds what the first one made, and only that."""
+    region, key = world.region, str(uuid.uuid4())
+    wanted = consent(world.patient, world.c.name, status="draft", sourceReference={"display": key})
+    region.psql("control", "region", """
+        create function public.planted_hold() returns trigger language plpgsql as $hold$ begin
+            perform pg_advisory_xact_lock_shared(47110816);
+            return null;
+        end $hold$;
+        create trigger planted_hold after insert on region.consent_version for each row execute function public.planted_hold();
+    """)
+    holder = subprocess.Popen(
+        region.psql_command("control", "region"), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd="/")
+    try:
+        holder.stdin.write("select pg_advisory_lock(47110816), 'held';\n")
+        holder.stdin.flush()
+        assert "held" in holder.stdout.readline()
+        with ThreadPoolExecutor(1) as pool:
+            lost = pool.submit(lambda: world.bureau.fhir.send("POST", "Consent", wanted, Idempotency_Key=key))
+            waiting = "select count(*) from pg_locks where locktype = 'advisory' and objid = 47110816 and not granted"
+            assert until(lambda: region.psql("control", "region", waiting).strip() == "1", 20)
+            for pid in region.workers():
+                os.kill(pid, 9)
+            with pytest.raises(Exception):
+                answer = lost.result(30)
+                assert answer.status < 300, answer
+    finally:
+        holder.kill()
+        holder.wait()
+        region.psql("control", "region", "drop trigger planted_hold on region.consent_version; drop function public.planted_hold")
+    region.wait_ready()
+    first = world.bureau.fhir.send("POST", "Consent", wanted, Idempotency_Key=key)
+    assert first.status == 201, first
+    second = world.bureau.fhir.send("POST", "Consent", wanted, Idempotency_Key=key)
+    assert second.body == first.body and second.headers["Location"] == first.headers["Location"]
+    found = world.bureau.fhir.search(f"Consent?patient={world.patient}")
+    assert [c["id"] for c in found if c.get("sourceReference", {}).get("display") == key] == [first.json()["id"]]
+    other = world.bureau.fhir.send("POST", "Consent", {**wanted, "status": "active"}, Idempotency_Key=key)
+    assert (other.status, code(other)) == (422, "idempotency-mismatch"), other
+    path, active = f"Consent/{first.json()['id']}", {**first.json(), "status": "active"}
+    versions = [world.bureau.fhir.send("PUT", path, active, Idempotency_Key=key).headers["ETag"] for _ in range(2)]
+    assert versions == ['W/"2"', 'W/"2"']
+    world.revoke(active)
+
+
+def test_a_tenant_that_is_made_again_inherits_no_consent(world, new_tenant):
+    """The name is the same, the institution is not; the consent can still be revoked, and a new version is for the new one."""
+    tenant = new_tenant()
+    made = world.permit(tenant.name)
+    assert Reader(world.region, tenant.name).fhir.get(f"Patient/{world.patient}/$everything").status == 200
+    world.region.run("tenant", "delete", tenant.name, "--yes")
+    world.region.create_tenant(tenant.name)
+    reader = Reader(world.region, tenant.name)
+    for path in (f"Patient/{world.patient}/$everything", f"Observation?patient={world.patient}", f"Patient/{world.patient}"):
+        assert code(reader.fhir.get(path)) == "consent-required", path
+    renewed = world.bureau.fhir.send("PUT", f"Consent/{made['id']}", made)
+    assert renewed.status == 200, renewed
+    assert reader.fhir.get(f"Patient/{world.patient}/$everything").status == 200
+    world.revoke(made)
+    assert code(reader.fhir.get(f"Patient/{world.patient}")) == "consent-required"
+
+
+BAD_REQUESTS = [
+    ("GET", "Observation", {}, 400, "patient"), ("GET", "Observation?patient=x", {}, 400, "patient"),
+    ("GET", "Observation?patient={p}&patient={p}", {}, 400, "patient"), ("GET", "Observation?patient={p}&_count=x", {}, 400, "_count"),
+    ("GET", "Observation?patient={p}&_cursor=x", {}, 400, "_cursor"), ("GET", "Observation?patient={p}&_include=*", {}, 400, "_include"),
+    ("GET", "Observation?patient={p}&_revinclude=Provenance:target", {}, 400, "_revinclude"),
+    ("GET", "Observation?patient={p}&subject:Patient.name=x", {}, 400, "subject:Patient.name"),
+    ("GET", "Observation?patient={p}&_has:Provenance:target:agent=x", {}, 400, "_has:Provenance:target:agent"),
+    ("GET", "Patient?name=x", {}, 400, "name"), ("GET", "Patient", {}, 400, "identifier"),
+    ("GET", "Patient/{p}/$everything?_type=Practitioner", {}, 400, "_type"), ("GET", "Patient/{p}/$everything?_since=x", {}, 400, "_since"),
+    ("GET", "Patient/{p}/$everything?start=2020", {}, 400, "start"), ("GET", "Consent?status=x", {}, 400, "status"),
+    ("GET", "Consent?patient={p}&date=2020", {}, 400, "date"), ("GET", "AuditEvent", {}, 400, "patient"),
+    ("GET", "AuditEvent?patient={p}&_cursor=x", {}, 400, "_cursor"),
+    ("POST", "Consent", {"Idempotency_Key": "a b"}, 400, "header:Idempotency-Key"),
+    ("POST", "Consent", {"If_None_Exist": "patient=1"}, 400, "header:If-None-Exist"),
+    ("PUT", "Consent/{c}", {"If_Match": "*"}, 400, "header:If-Match"), ("PUT", "Consent/{c}", {"If_Match": 'W/"9"'}, 412, "header:If-Match"),
+    ("POST", "Consent", {"Content_Type": "text/plain"}, 415, "header:Content-Type"),
+]
+
+
+@pytest.mark.parametrize("method, path, headers, status, place", BAD_REQUESTS)
+def test_bad_requests_are_refused_where_they_are_bad(world, permitted, method, path, headers, status, place):
+    """An OperationOutcome that names the parameter or header, and its rule; nothing was written."""
+    fhir = world.bureau.fhir if path.startswith(("Consent", "AuditEvent")) else world.reader.fhir
+    body = {**permitted, "status": "active"} if method != "GET" else None
+    answer = fhir.send(method, path.format(p=world.patient, c=permitted["id"]), body, **headers)
+    assert answer.status == status, answer
+    issues = [i for i in outcome(answer)["issue"] if place in i.get("expression", [])]
+    assert issues and issues[0]["diagnostics"], answer
+    assert world.bureau.fhir.get(f"Consent/{permitted['id']}").json()["meta"]["versionId"] == "1"
+
+
 def bad_consents(world: World) -> list[tuple[str, dict, int, str]]:
     good = lambda **changes: consent(world.patient, world.b.name, **changes)
     def without(*path: str) -> dict:
@@ -329,7 +498,12 @@ def bad_consents(world: World) -> list[tuple[str, dict, int, str]]:
         ("unknown institution", consent(world.patient, "nobody-here"), 422, "Consent.provision.actor"),
         ("nobody", provision(actor=[]), 422, "Consent.provision.actor"),
         ("unknown purpose", good(purposes=("CURIOUS",)), 422, "Consent.provision.purpose[0]"),
-        ("a deny", provision(type="deny"), 422, "Consent.provision.type"),
+        ("neither permit nor deny", without("provision", "type"), 422, "Consent.provision.type"),
+        ("a permission that opts out", good(policyRule={"coding": [{"code": "OPTOUT"}]}), 422, "Consent.policyRule"),
+        ("a denial that opts in", provision(type="deny"), 422, "Consent.policyRule"),
+        ("a denial without end", {**consent(world.patient, deny=True), "provision": {"type": "deny"}}, 422, "Consent.provision.period"),
+        ("another's absolute patient", good(performer=[{"reference": f"http://x/fhir/Patient/{uuid.uuid4()}"}]), 422, "Consent.performer[0]"),
+        ("a patient by identifier", good(performer=[{"type": "Patient", "identifier": {"value": "7"}}]), 422, "Consent.performer[0]"),
         ("a nested provision", provision(provision=[{"type": "deny"}]), 422, "Consent.provision.provision"),
         ("unknown class", good(types=("Practitioner",)), 422, "Consent.provision.class[0]"),
         ("entered in error", good(status="entered-in-error"), 422, "Consent.status"),

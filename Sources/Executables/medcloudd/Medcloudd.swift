@@ -102,9 +102,8 @@ struct Medcloudd {
         sharing.tellsWithheld = configuration.tellsWithheld
         let regionModule = RecordSharing(
             region: SharingDatabase(region: region), control: control, holders: databases,
-            ledger: IdempotencyLedger(control: control), endpoints: endpoints, settings: sharing,
-            cursorKey: key.derived(purpose: "sharing cursor"),
-            isBureau: { try await control.tenant($0)?.kind == .bureau }, now: microsecondsSince1970)
+            endpoints: endpoints, settings: sharing, cursorKey: key.derived(purpose: "sharing cursor"),
+            now: microsecondsSince1970)
         let served: [any ServedModule] = modules + [regionModule]
         for module in served { try await module.provision() }
 

@@ -5,7 +5,7 @@ package struct RegionalRecordError: Error, Sendable, CustomStringConvertible {
     package struct Code: Sendable, Hashable, CustomStringConvertible {
         private enum Base: String {
             case denied, unknownConsent, unknownPatient, patientChanged, versionConflict, illegalTransition, unavailable
-            case failed
+            case keyReused, failed
         }
         private let base: Base
         private init(_ base: Base) { self.base = base }
@@ -22,6 +22,8 @@ package struct RegionalRecordError: Error, Sendable, CustomStringConvertible {
         package static let versionConflict = Code(.versionConflict)
         /// ``RegionalRecordError/detail`` is `from,to`.
         package static let illegalTransition = Code(.illegalTransition)
+        /// The Idempotency-Key came with another request before.
+        package static let keyReused = Code(.keyReused)
         /// The region database does not answer now.
         package static let unavailable = Code(.unavailable)
         /// Anything else; the cause says what.
@@ -47,6 +49,7 @@ package struct RegionalRecordError: Error, Sendable, CustomStringConvertible {
         switch error.sqlState {
         case "MC403", "42501": self.init(.denied, cause: error)
         case "MC404": self.init(.unknownConsent, cause: error)
+        case "MC409": self.init(.keyReused, cause: error)
         case "MC412": self.init(.versionConflict, detail: detail, cause: error)
         case "MC422": self.init(detail == "changed" ? .patientChanged : .unknownPatient, cause: error)
         case "MC424": self.init(.illegalTransition, detail: detail, cause: error)

@@ -6,6 +6,7 @@ package enum RegionalRecordMigrations {
             ("V0001__create_patient_index.sql", PackageResources.V0001__create_patient_index_sql),
             ("V0002__consent_and_decisions.sql", PackageResources.V0002__consent_and_decisions_sql),
             ("V0004__feed_in_sets.sql", PackageResources.V0004__feed_in_sets_sql),
+            ("V0005__add_consents_up.sql", PackageResources.V0005__add_consents_up_sql),
         ]
     }
 }

@@ -1,8 +1,8 @@
-import ApplicationRegistry
 import ClinicalData
 import CloudHTTP
 import CloudIdentity
 import CloudModel
+import Crypto
 import HTTPTypes
 import ModuleKit
 import NIOCore
@@ -18,58 +18,64 @@ struct ConsentInteraction: Sendable {
 
     /// `POST Consent`
     func record(_ body: ByteBuffer) async throws -> ModuleResponse {
-        let request = RegionalRequest(.create, type: .consent)
-        try await authorize(.create, request, patient: nil)
+        try await authorize(.create, RegionalRequest(.create, type: .consent), patient: nil)
         try exchange.checkParameters([])
-        guard let entry = try idempotencyEntry("POST /region/fhir/Consent", body) else {
-            return try await write(body, id: nil, request)
+        guard exchange.headers[.ifNoneExist] == nil else {
+            throw Problem(
+                .invalidInput, "Consents are not recorded by condition; repeat a request with its Idempotency-Key.",
+                fields: [Self.field("header:If-None-Exist", "not served here")])
         }
-        switch try await exchange.services.ledger.begin(entry) {
-        case .busy: throw Problem(.idempotencyInProgress, retryAfter: 1)
-        case .mismatch: throw Problem(.idempotencyMismatch)
-        case .done(let answer):
-            return ModuleResponse(
-                status: HTTPResponse.Status(code: answer.status),
-                headers: [
-                    .contentType: Problem.fhirMediaType, .location: answer.location ?? "", .eTag: "W/\"1\"",
-                ], body: ByteBuffer(string: answer.body))
-        case .new: break
+        return try await once(try request("POST", body), creates: true) { request in
+            try await write(body, id: nil, request)
         }
-        let response: ModuleResponse
-        do {
-            response = try await write(body, id: nil, request)
-        } catch {
-            // When this fails the key is free after a minute; the error of the write is the one that counts.
-            _ = try? await exchange.services.ledger.finish(entry, with: nil)
-            throw error
-        }
-        // Done is done: when its answer cannot be kept, the same request again makes another consent, which the bureau sees.
-        _ = try? await exchange.services.ledger.finish(
-            entry,
-            with: IdempotencyLedger.Answer(
-                status: response.status.code, location: response.headers[.location], body: String(buffer: response.body)
-            ))
-        return response
     }
 
     /// `PUT Consent/ID`: a new version; `status` inactive revokes. It has taken effect when this returns.
     func update(_ id: RegionID, _ body: ByteBuffer) async throws -> ModuleResponse {
-        let request = RegionalRequest(.update, type: .consent, resourceID: id.text)
-        try await authorize(.update, request, patient: nil)
+        try await authorize(
+            .update, RegionalRequest(.update, type: .consent, resourceID: id.text), patient: nil)
         try exchange.checkParameters([])
-        return try await write(body, id: id, request)
+        return try await once(try request("PUT \(id.text)", body), creates: false) { request in
+            try await write(body, id: id, request)
+        }
     }
 
-    private func idempotencyEntry(_ operation: String, _ body: ByteBuffer) throws(Problem) -> IdempotencyLedger.Entry? {
+    /// What the Idempotency-Key says; nil without one.
+    private func request(_ operation: String, _ body: ByteBuffer) throws(Problem) -> ConsentRequest? {
         guard let key = exchange.headers[.idempotencyKey] else { return nil }
         guard (1...255).contains(key.utf8.count), key.utf8.allSatisfy({ (0x21...0x7E).contains($0) }) else {
-            throw Problem(.invalidInput, "An Idempotency-Key is 1 to 255 visible ASCII characters.")
+            throw Problem(
+                .invalidInput, "An Idempotency-Key is 1 to 255 visible ASCII characters.",
+                fields: [Self.field("header:Idempotency-Key", "1 to 255 visible ASCII characters")])
         }
-        return IdempotencyLedger.Entry(
-            caller: exchange.principal, operation: operation, key: key, body: Array(body.readableBytesView))
+        var hash = SHA256()
+        // If-Match changes what the request asks for.
+        hash.update(data: Array((exchange.headers[.ifMatch] ?? "").utf8) + [0])
+        body.withUnsafeReadableBytes { hash.update(bufferPointer: $0) }
+        return ConsentRequest(operation: operation, key: key, digest: Array(hash.finalize()))
     }
 
-    private func write(_ body: ByteBuffer, id: RegionID?, _ request: RegionalRequest) async throws -> ModuleResponse {
+    /// Writes, unless the same request did before: then the answer is the same, whatever is true by now.
+    private func once(
+        _ request: ConsentRequest?, creates: Bool, _ write: (ConsentRequest?) async throws -> ConsentRecord
+    ) async throws -> ModuleResponse {
+        let record: ConsentRecord
+        do {
+            if let request, let written = try await exchange.services.region.written(by: request, by: exchange.asker) {
+                record = written
+            } else {
+                record = try await write(request)
+            }
+        } catch let error as RegionalRecordError where error.code == .keyReused {
+            throw Problem(.idempotencyMismatch)
+        }
+        var response = ModuleResponse.resource(
+            record.bytes, status: creates ? .created : .ok, version: record.version, lastUpdated: record.recordedAt)
+        response.headers[.location] = "\(exchange.base)/Consent/\(record.id.text)/_history/\(record.version)"
+        return response
+    }
+
+    private func write(_ body: ByteBuffer, id: RegionID?, _ request: ConsentRequest?) async throws -> ConsentRecord {
         let document = try document(body)
         let expected = try expectedVersion()
         if let id, let named = document.root["id"], !named.stringIs(id.text) {
@@ -84,18 +90,13 @@ struct ConsentInteraction: Sendable {
             throw Self.refused(error.findings)
         }
         // A consent must be revocable whatever became of whom it names.
-        if terms.status != .inactive { try await checkInstitutions(terms) }
+        let databases = try await terms.status == .inactive ? [] : databases(of: terms)
         guard let identity = id ?? RegionID(ResourceID.make()) else { throw Problem(.internalError) }
         let stored = ResourceBytes.stored(document, id: identity.text) ?? document.bytes
         do {
-            let record = try await exchange.services.region.write(
-                terms, id: identity, creates: id == nil, expected: expected, content: ByteBuffer(bytes: stored),
-                by: exchange.asker)
-            var response = ModuleResponse.resource(
-                record.bytes, status: id == nil ? .created : .ok, version: record.version,
-                lastUpdated: record.recordedAt)
-            response.headers[.location] = "\(exchange.base)/Consent/\(identity.text)/_history/\(record.version)"
-            return response
+            return try await exchange.services.region.write(
+                terms, id: identity, creates: id == nil, expected: expected, databases: databases,
+                content: ByteBuffer(bytes: stored), request: request, by: exchange.asker)
         } catch {
             throw Self.problem(error, terms)
         }
@@ -105,7 +106,9 @@ struct ConsentInteraction: Sendable {
         if let text = exchange.headers[.contentType] {
             let allowed = ["application/fhir+json", "application/json", "text/json"]
             guard let type = MediaType(parsing: text), allowed.contains(type.essence) else {
-                throw Problem(.unsupportedMediaType, "The body must be application/fhir+json.")
+                throw Problem(
+                    .unsupportedMediaType, "The body must be application/fhir+json.",
+                    fields: [Self.field("header:Content-Type", "application/fhir+json")])
             }
         }
         guard body.readableBytes > 0 else { throw Problem(.malformedJSON, "The request has no body.") }
@@ -127,20 +130,29 @@ struct ConsentInteraction: Sendable {
     private func expectedVersion() throws(Problem) -> Int32? {
         guard let text = exchange.headers[.ifMatch] else { return nil }
         guard case .tags(let tags)? = EntityTagCondition(parsing: text), tags.count == 1 else {
-            throw Problem(.invalidInput, "If-Match must name one version, as W/\"3\".")
+            throw Problem(
+                .invalidInput, "If-Match must name one version, as W/\"3\".",
+                fields: [Self.field("header:If-Match", "one version, as W/\"3\"")])
         }
         guard let version = tags[0].version, version > 0 else { throw Problem(.preconditionFailed) }
         return version
     }
 
-    private func checkInstitutions(_ terms: ConsentTerms) async throws {
+    /// The databases of the institutions that the terms name: who they are, whatever their names will mean later.
+    private func databases(of terms: ConsentTerms) async throws -> [String] {
+        var databases: [String] = []
         var findings: [ConsentTerms.Finding] = []
-        for tenant in terms.grantees
-        where try await exchange.services.control.tenant(tenant)?.state != .ready {
-            findings.append(
-                .init(place: "Consent.provision.actor", rule: "There is no institution '\(tenant)' in this region."))
+        for tenant in terms.grantees {
+            if let record = try await exchange.services.control.tenant(tenant), record.state == .ready {
+                databases.append(record.database)
+            } else {
+                findings.append(
+                    .init(
+                        place: "Consent.provision.actor", rule: "There is no institution '\(tenant)' in this region."))
+            }
         }
         guard findings.isEmpty else { throw Self.refused(findings) }
+        return databases
     }
 
     private static func field(_ place: String, _ rule: String) -> Problem.Field {
@@ -172,7 +184,9 @@ struct ConsentInteraction: Sendable {
                 "From '\(from)' to '\(terms.status.rawValue)' there is no way. Allowed: \(names.isEmpty ? "none" : names).",
                 fields: [field("Consent.status", "allowed: \(names.isEmpty ? "none" : names)")])
         case .versionConflict:
-            return Problem(.preconditionFailed, "The current version is \(error.detail).")
+            return Problem(
+                .preconditionFailed, "The current version is \(error.detail).",
+                fields: [field("header:If-Match", "the current version is \(error.detail)")])
         default: return error
         }
     }

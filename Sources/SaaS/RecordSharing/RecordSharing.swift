@@ -1,8 +1,7 @@
-package import ApplicationRegistry
 package import ClinicalData
 import CloudHTTP
 package import CloudIdentity
-package import CloudModel
+import CloudModel
 import HTTPTypes
 package import ModuleKit
 import NIOCore
@@ -20,19 +19,17 @@ package struct RecordSharing: RegionModule {
 
     /// - Parameters:
     ///   - cursorKey: signs cursors; at least 32 bytes, the same at every worker.
-    ///   - isBureau: whether a tenant is the bureau: it records consents and keeps the patients' logs.
     ///   - now: microseconds since 1970.
     package init(
         definitions: Definitions = .r4, region: SharingDatabase, control: ControlDatabase, holders: TenantDatabases,
-        ledger: IdempotencyLedger, endpoints: IdentityEndpoints, settings: SharingSettings = SharingSettings(),
-        cursorKey: [UInt8], isBureau: @escaping @Sendable (TenantID) async throws -> Bool,
+        endpoints: IdentityEndpoints, settings: SharingSettings = SharingSettings(), cursorKey: [UInt8],
         now: @escaping @Sendable () -> Int64
     ) {
         services = SharingServices(
             definitions: definitions, store: ClinicalStore(),
             search: SearchEngine(definitions: definitions, cursorKey: cursorKey), auditLog: AuditLog(),
-            cursors: SharingCursor(key: cursorKey), region: region, control: control, holders: holders, ledger: ledger,
-            endpoints: endpoints, settings: settings, isBureau: isBureau, now: now)
+            cursors: SharingCursor(key: cursorKey), region: region, control: control, holders: holders,
+            endpoints: endpoints, settings: settings, now: now)
         capabilities = SharingCapabilities(definitions: definitions)
     }
 
@@ -71,7 +68,7 @@ package struct RecordSharing: RegionModule {
     }
 
     private func answer(_ request: RegionRequest) async throws -> ModuleResponse {
-        let exchange = try SharingExchange(request, services: services)
+        let exchange = try await SharingExchange(request, services: services)
         let patients = PatientInteraction(exchange: exchange)
         let records = RecordInteraction(exchange: exchange)
         let consents = ConsentInteraction(exchange: exchange)

@@ -1,4 +1,3 @@
-import ApplicationRegistry
 import ClinicalData
 import CloudHTTP
 import CloudIdentity
@@ -20,10 +19,8 @@ struct SharingServices: Sendable {
     let region: SharingDatabase
     let control: ControlDatabase
     let holders: TenantDatabases
-    let ledger: IdempotencyLedger
     let endpoints: IdentityEndpoints
     let settings: SharingSettings
-    let isBureau: @Sendable (TenantID) async throws -> Bool
     /// Microseconds since 1970.
     let now: @Sendable () -> Int64
 }
@@ -33,6 +30,8 @@ struct SharingExchange: Sendable {
     let services: SharingServices
     let principal: Principal
     let asker: Asker
+    /// Whether the asker's institution records consents and keeps the patients' logs.
+    let isBureau: Bool
     /// The absolute URL of the region's FHIR base, without a trailing slash.
     let base: String
     let query: HTTPQuery
@@ -42,13 +41,19 @@ struct SharingExchange: Sendable {
     let deadline: NIODeadline
     let logger: Logger
 
-    init(_ request: RegionRequest, services: SharingServices) throws(Problem) {
+    /// - Throws: `institution-required` when the institution that the client acts for is gone or going.
+    init(_ request: RegionRequest, services: SharingServices) async throws {
         let context = request.context
+        guard let record = try await services.control.tenant(context.institution), record.state == .ready else {
+            throw Problem(.institutionRequired)
+        }
+        isBureau = record.kind == .bureau
         self.services = services
         principal = context.principal
         asker = Asker(
-            institution: context.institution, client: principal.clientID, practitioner: principal.practitioner,
-            purpose: principal.purposeOfUse, requestID: context.requestID, source: context.remoteAddress)
+            institution: context.institution, record: record, client: principal.clientID,
+            practitioner: principal.practitioner, purpose: principal.purposeOfUse, requestID: context.requestID,
+            source: context.remoteAddress)
         base = context.fhirBase
         do {
             query = try HTTPQuery(parsing: request.query)
@@ -76,21 +81,29 @@ struct SharingExchange: Sendable {
 
     /// Refuses a request for a patient's records that does not say on whose behalf and what for.
     func requirePurpose(for request: RegionalRequest, patient: RegionID? = nil) async throws {
-        let detail: String
+        let claim: String
+        let rule: String
         if asker.practitioner == nil {
-            detail = "The client's assertion names no practitioner: extensions.hl7-b2b.subject_id."
+            claim = "subject_id"
+            rule = "The client's assertion must name the practitioner on whose behalf it asks."
         } else if let purpose = asker.purpose {
             guard !PurposeOfUse.codes.contains(purpose) else { return }
-            detail = "The purpose in the client's assertion is no code of v3 PurposeOfUse, such as TREAT."
+            claim = "purpose_of_use"
+            rule = "The purpose in the client's assertion must be a code of v3 PurposeOfUse, such as TREAT."
         } else {
-            detail = "The client's assertion names no purpose: extensions.hl7-b2b.purpose_of_use, such as TREAT."
+            claim = "purpose_of_use"
+            rule = "The client's assertion must name a purpose, such as TREAT."
         }
-        throw try await refused(Problem(.purposeRequired, detail), request, patient: patient)
+        let place = "extensions.hl7-b2b." + claim
+        throw try await refused(
+            Problem(
+                .purposeRequired, "\(rule) It stands in \(place).",
+                fields: [Problem.Field(pointer: place, detail: rule)]), request, patient: patient)
     }
 
     /// Refuses whom the bureau has not made one of its own: it records consents and keeps the patients' logs.
     func requireBureau(for request: RegionalRequest, patient: RegionID? = nil) async throws {
-        if try await services.isBureau(asker.institution) { return }
+        if isBureau { return }
         throw try await refused(Problem(.bureauRequired), request, patient: patient)
     }
 

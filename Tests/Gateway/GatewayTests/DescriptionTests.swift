@@ -88,8 +88,7 @@ private let package = URL(filePath: #filePath).deletingLastPathComponent().delet
                 control: control, state: RegionState(directory: "/nowhere"),
                 key: try RegionKey(bytes: Array(repeating: 1, count: 32)),
                 eventLoopGroup: NIOSingletons.posixEventLoopGroup, logger: logger),
-            ledger: IdempotencyLedger(control: control), endpoints: endpoints,
-            cursorKey: Array(repeating: 1, count: 32), isBureau: { _ in false }, now: { 0 })
+            endpoints: endpoints, cursorKey: Array(repeating: 1, count: 32), now: { 0 })
         let modules = ModuleTable(
             [HealthRecordExchange(cursorKey: Array(repeating: 1, count: 32))], region: sharing)
         return routes.map { "\($0.method.rawValue) \($0.pattern) \($0.operationID)" }
@@ -126,6 +125,18 @@ private let package = URL(filePath: #filePath).deletingLastPathComponent().delet
             let used = operation.pattern.split(separator: "/").filter { $0.hasPrefix("{") }
                 .map { String($0.dropFirst().dropLast()) }
             #expect(named.sorted() == used.sorted(), "\(operation.operationID)")
+        }
+    }
+
+    @Test func `every list of the platform API is read in pages`() throws {
+        let description = try Self.description()
+        for operation in description.operations where operation.method == "GET" && operation.pattern.hasPrefix("/v1/") {
+            let answer = operation.node["responses"]?["200"]?["content"]?["application/json"]?["schema"]
+            guard let properties = answer?["properties"], properties["items"] != nil else { continue }
+            let parameters = (operation.node["parameters"].map(Array.init(elements:)) ?? []).map(description.resolved)
+            let names = Set(parameters.filter { $0["in"]?.string == "query" }.compactMap { $0["name"]?.string })
+            #expect(names.isSuperset(of: Route.pageNames), "\(operation.operationID)")
+            #expect(properties["next"] != nil, "\(operation.operationID)")
         }
     }
 

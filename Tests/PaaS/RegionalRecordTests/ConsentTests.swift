@@ -44,6 +44,30 @@ import Testing
         #expect(try await fixture.sharing.consents(search, query: "", by: own).map(\.id) == [consent.id])
     }
 
+    @Test func `a consent is found and closed under the id that its patient was merged into`() async throws {
+        let fixture = try await SharingFixture()
+        try await fixture.index.state("h1", "p9", ["nine"])
+        let before = try await fixture.sharing.lookUp(
+            system: "urn:test:id", value: fixture.index.identifier("nine"), query: "",
+            by: SharingFixture.asker(fixture.reader))
+        let former = try #require(before)
+        let consent = try await fixture.write(try fixture.terms(of: former))
+        #expect(try await fixture.decide()?.isPermitted == false)
+        try await fixture.index.state("h1", "p9", ["nine", "id"], version: 2)
+        #expect(try await fixture.decide()?.isPermitted == true)
+        let bureau = SharingFixture.asker(fixture.bureau)
+        for patient in [fixture.patient, former] {
+            let search = ConsentSearch(patient: patient, status: .active, before: nil, limit: 10)
+            #expect(try await fixture.sharing.consents(search, query: "", by: bureau).map(\.id) == [consent.id])
+        }
+        try await fixture.write(try fixture.terms(.inactive, of: former), id: consent.id)
+        #expect(try await fixture.decide()?.isPermitted == false)
+        // No new consent under an id that is no patient's any more.
+        await #expect { try await fixture.write(try fixture.terms(of: former)) } throws: {
+            ($0 as? RegionalRecordError)?.code == .unknownPatient
+        }
+    }
+
     // MARK: The profile
 
     private static let good = """
@@ -75,6 +99,51 @@ import Testing
         #expect(try Self.read(limited).types?.map(\.name) == ["Condition"])
     }
 
+    @Test func `a denial may be about everybody and everything, but not without end`() throws {
+        let denial = Self.good.replacing(#""type":"permit""#, with: #""type":"deny""#)
+        let terms = try Self.read(denial)
+        #expect(!terms.permits && terms.grantees.map(\.rawValue) == ["h2"] && terms.purposes == ["TREAT"])
+        let actors = try #require(denial.firstRange(of: #""actor""#))
+        let general = try Self.read(String(denial[..<actors.lowerBound]) + #""action":[]}}"#)
+        #expect(!general.permits && general.grantees.isEmpty && general.purposes.isEmpty && general.types == nil)
+        #expect(throws: ConsentFindings.self) { try Self.read(denial.replacing(#","end":"2027-01-01""#, with: "")) }
+    }
+
+    @Test func `a repeated request writes once, whatever happened since`() async throws {
+        let fixture = try await SharingFixture()
+        let request = ConsentRequest(operation: "POST", key: "key-1", digest: [1])
+        let bureau = SharingFixture.asker(fixture.bureau)
+        #expect(try await fixture.sharing.written(by: request, by: bureau) == nil)
+        // Together: one writes, the others wait for it and get what it wrote.
+        let made = try await withThrowingTaskGroup(of: ConsentRecord.self) { group in
+            for _ in 0..<8 {
+                group.addTask { try await fixture.write(try fixture.terms(), request: request) }
+            }
+            return try await group.reduce(into: [ConsentRecord]()) { $0.append($1) }
+        }
+        #expect(Set(made.map(\.id)).count == 1 && Set(made.map(\.recordedAt)).count == 1)
+        let search = ConsentSearch(patient: fixture.patient, status: nil, before: nil, limit: 10)
+        #expect(try await fixture.sharing.consents(search, query: "", by: bureau).count == 1)
+        let id = try #require(made.first).id
+        let revocation = ConsentRequest(operation: "PUT \(id)", key: "key-1", digest: [1])
+        let revoked = try await fixture.write(try fixture.terms(.inactive), id: id, request: revocation)
+        let again = try await fixture.write(try fixture.terms(.inactive), id: id, request: revocation)
+        #expect(revoked.version == 2 && again.version == 2)
+        #expect(try await fixture.sharing.written(by: request, by: bureau)?.version == 1)
+        await #expect {
+            try await fixture.write(
+                try fixture.terms(), request: ConsentRequest(operation: "POST", key: "key-1", digest: [2]))
+        } throws: {
+            ($0 as? RegionalRecordError)?.code == .keyReused
+        }
+        // A request that was refused is none that was carried out.
+        let draft = ConsentRequest(operation: "POST", key: "key-2", digest: [3])
+        await #expect(throws: RegionalRecordError.self) {
+            try await fixture.write(try fixture.terms(.inactive), request: draft)
+        }
+        #expect(try await fixture.write(try fixture.terms(.draft), request: draft).version == 1)
+    }
+
     private static let bad: [(what: String, with: String, place: String)] = [
         (#""end":"2027-01-01""#, #""end":"2026-02-01""#, "Consent.provision.period.end"),
         (#","end":"2027-01-01""#, "", "Consent.provision.period.end"),
@@ -89,7 +158,11 @@ import Testing
         ("v3-ActReason", "v3-ActCode", "Consent.provision.purpose[0]"),
         ("Patient/00000000-0000-4000-8000-000000000001", "Patient/p1", "Consent.patient"),
         ("Patient/0000", "http://x/t/h1/fhir/Patient/0000", "Consent.patient"),
-        (#""type":"permit""#, #""type":"deny""#, "Consent.provision.type"),
+        (#""type":"permit","#, "", "Consent.provision.type"),
+        (
+            #""status":"active""#, #""status":"active","policyRule":{"coding":[{"code":"OPTOUT"}]}"#,
+            "Consent.policyRule"
+        ),
         (#""type":"permit""#, #""type":"permit","provision":[{"type":"deny"}]"#, "Consent.provision.provision"),
         (#""type":"permit""#, #""type":"permit","securityLabel":[{"code":"R"}]"#, "Consent.provision.securityLabel"),
         (#""type":"permit""#, #""type":"permit","dataPeriod":{"start":"2020"}"#, "Consent.provision.dataPeriod"),
@@ -108,6 +181,15 @@ import Testing
             #""status":"active""#,
             #""status":"active","performer":[{"reference":"Patient/00000000-0000-4000-8000-000000000002"}]"#,
             "Consent.performer[0]"
+        ),
+        (
+            #""status":"active""#,
+            #""status":"active","performer":[{"reference":"http://x/Patient/00000000-0000-4000-8000-000000000001"}]"#,
+            "Consent.performer[0]"
+        ),
+        (
+            #""status":"active""#,
+            #""status":"active","performer":[{"type":"Patient","identifier":{"value":"7"}}]"#, "Consent.performer[0]"
         ),
     ]
 

@@ -57,6 +57,65 @@ private final class Revocation: Sendable {
         #expect(try await fixture.decide()?.permits.first?.types == [condition])
     }
 
+    @Test func `consents are added up, denials are taken away, and each can be revoked by itself`() async throws {
+        let fixture = try await SharingFixture()
+        let condition = try #require(ResourceType.named("Condition"))
+        let observation = try #require(ResourceType.named("Observation"))
+        func types() async throws -> Set<String>? {
+            let outcome = try await fixture.decide()
+            guard outcome?.isPermitted == true else { return [] }
+            return outcome?.permits.first?.types.map { Set($0.map(\.name)) }
+        }
+        let first = try await fixture.write(try fixture.terms(types: [condition]))
+        let second = try await fixture.write(try fixture.terms(types: [observation]))
+        #expect(try await types() == ["Condition", "Observation"])
+        let broad = try await fixture.write(try fixture.terms())
+        #expect(try await types() == nil)
+        let denial = try await fixture.write(try fixture.terms(permits: false, types: [condition]))
+        let left = try #require(try await types())
+        #expect(!left.contains("Condition") && left.contains("Observation") && left.count == 145)
+        #expect(try await fixture.decide(RegionalRequest(.searchType, type: condition))?.isPermitted == false)
+        #expect(try await fixture.decide(RegionalRequest(.searchType, type: observation))?.isPermitted == true)
+        try await fixture.write(try fixture.terms(.inactive), id: broad.id)
+        #expect(try await types() == ["Observation"])
+        try await fixture.write(try fixture.terms(.inactive, permits: false, types: [condition]), id: denial.id)
+        #expect(try await types() == ["Condition", "Observation"])
+        try await fixture.write(try fixture.terms(.inactive, types: [condition]), id: first.id)
+        #expect(try await types() == ["Observation"])
+        // A denial of another purpose or institution, a draft and one that is over take nothing away.
+        try await fixture.write(try fixture.terms(permits: false, purposes: ["HRESCH"]))
+        try await fixture.write(try fixture.terms(permits: false, grantees: [fixture.holder]))
+        try await fixture.write(try fixture.terms(.draft, permits: false))
+        try await fixture.write(
+            try fixture.terms(permits: false, starts: 0, ends: SharingFixture.now() - SharingFixture.hour))
+        #expect(try await types() == ["Observation"])
+        // One of everybody for everything closes all but one's own.
+        try await fixture.write(try fixture.terms(permits: false, grantees: [], purposes: []))
+        #expect(try await types() == [])
+        #expect(try await fixture.decide(institution: fixture.holder)?.permits.map(\.reason) == [.ownRecord])
+        let log = try await fixture.sharing.accessLog(
+            of: fixture.patient, before: nil, limit: 50, query: "", by: SharingFixture.asker(fixture.bureau))
+        let denied = try #require(log.first { $0.crossing.reason == "denied" })
+        #expect(denied.crossing.consents.contains("\(second.id)/_history/1") && denied.crossing.consents.count == 2)
+    }
+
+    @Test func `a tenant that is made again has no part in consents for its predecessor`() async throws {
+        let fixture = try await SharingFixture()
+        let consent = try await fixture.write(try fixture.terms())
+        #expect(try await fixture.decide()?.isPermitted == true)
+        #expect(try await fixture.decide(life: 2)?.isPermitted == false)
+        // Consents of before name no database: they are for whoever was there when they were recorded.
+        let pool = try await TestRegion.shared.superuser(cluster: "control", database: "region")
+        _ = try await pool.query(
+            PostgresStatement("update region.consent set grantee_databases = null where id = $1"),
+            [.uuid(consent.id.text)])
+        #expect(try await fixture.decide(life: 2)?.isPermitted == true)
+        _ = try await pool.query(
+            PostgresStatement("update region.consent set recorded_at = '2025-12-31' where id = $1"),
+            [.uuid(consent.id.text)])
+        #expect(try await fixture.decide(life: 2)?.isPermitted == false)
+    }
+
     @Test func `a record is named by an alias that stays, and decided through it`() async throws {
         let fixture = try await SharingFixture(records: ["p1", "p2"])
         try await fixture.write(try fixture.terms())
@@ -100,7 +159,7 @@ private final class Revocation: Sendable {
         let permitted = try #require(log.first { $0.crossing.reason == "consent" })
         #expect(permitted.crossing.holders == [fixture.holder.rawValue])
         #expect(permitted.crossing.institution == fixture.reader.rawValue)
-        #expect(permitted.crossing.consent == "\(consent.id)/_history/1")
+        #expect(permitted.crossing.consents == ["\(consent.id)/_history/1"])
         #expect(permitted.event.practitioner == "Practitioner/2" && permitted.event.purpose == "TREAT")
         let page = try await fixture.sharing.accessLog(
             of: fixture.patient, before: log[1].event.sequence, limit: 1, query: "",

@@ -35,20 +35,29 @@ struct SharingFixture: Sendable {
     struct TestFailure: Error { let what: String }
 
     static func asker(
-        _ institution: TenantID, practitioner: String? = "Practitioner/2", purpose: String? = "TREAT"
+        _ institution: TenantID, life: Int = 1, practitioner: String? = "Practitioner/2", purpose: String? = "TREAT"
     ) -> Asker {
         Asker(
-            institution: institution, client: "client", practitioner: practitioner, purpose: purpose,
+            institution: institution,
+            record: TenantRecord(
+                id: institution.rawValue, name: "T", timeZone: "UTC", language: "en", state: .ready,
+                database: database(institution, life), cell: "cell-1", error: nil, createdAt: "2026-01-01T00:00:00Z"),
+            client: "client", practitioner: practitioner, purpose: purpose,
             requestID: "request", source: "127.0.0.1")
     }
+
+    /// Of a tenant that was made for the first, the second … time.
+    static func database(_ institution: TenantID, _ life: Int = 1) -> String { "t_\(institution)_\(life)" }
 
     static let everything = RegionalRequest(.operation)
 
     func decide(
-        _ request: RegionalRequest = everything, institution: TenantID? = nil, purpose: String = "TREAT"
+        _ request: RegionalRequest = everything, institution: TenantID? = nil, life: Int = 1,
+        purpose: String = "TREAT"
     ) async throws -> SharingOutcome? {
         try await sharing.decide(
-            on: .patient(patient), for: request, by: Self.asker(institution ?? reader, purpose: purpose))
+            on: .patient(patient), for: request,
+            by: Self.asker(institution ?? reader, life: life, purpose: purpose))
     }
 
     static let hour: Int64 = 3_600_000_000
@@ -60,8 +69,9 @@ struct SharingFixture: Sendable {
     }
 
     func terms(
-        _ status: ConsentTerms.Status = .active, purposes: [String] = ["TREAT"], types: [ResourceType]? = nil,
-        starts: Int64 = 0, ends: Int64? = nil
+        _ status: ConsentTerms.Status = .active, permits: Bool = true, grantees: [TenantID]? = nil,
+        purposes: [String] = ["TREAT"], types: [ResourceType]? = nil, starts: Int64 = 0, ends: Int64? = nil,
+        of other: RegionID? = nil
     ) throws -> ConsentTerms {
         let day = { (at: Int64) in FHIRInstant.text(at) }
         let classes = types.map { types in
@@ -71,11 +81,14 @@ struct SharingFixture: Sendable {
                 }.joined(separator: ",") + "]"
         }
         let purpose = purposes.map { "{\"system\":\"\(PurposeOfUse.system)\",\"code\":\"\($0)\"}" }
+        let actors = (grantees ?? [reader]).map {
+            "{\"role\":{\"coding\":[{\"code\":\"IRCP\"}]},\"reference\":{\"reference\":\"Organization/\($0)\"}}"
+        }
         let text = """
-            {"resourceType":"Consent","status":"\(status.rawValue)","patient":{"reference":"Patient/\(patient)"},
+            {"resourceType":"Consent","status":"\(status.rawValue)","patient":{"reference":"Patient/\(other ?? patient)"},
             "scope":{"coding":[{"system":"http://terminology.hl7.org/CodeSystem/consentscope","code":"patient-privacy"}]},
-            "provision":{"type":"permit","period":{"start":"\(day(starts))","end":"\(day(ends ?? Self.now() + Self.hour))"},
-            "actor":[{"role":{"coding":[{"code":"IRCP"}]},"reference":{"reference":"Organization/\(reader)"}}],
+            "provision":{"type":"\(permits ? "permit" : "deny")","period":{"start":"\(day(starts))","end":"\(day(ends ?? Self.now() + Self.hour))"},
+            "actor":[\(actors.joined(separator: ","))],
             "purpose":[\(purpose.joined(separator: ","))]\(classes ?? "")}}
             """
         // The clock of the terms stands in the past, so that what has ended can be recorded.
@@ -85,11 +98,13 @@ struct SharingFixture: Sendable {
 
     @discardableResult
     func write(
-        _ terms: ConsentTerms, id: RegionID? = nil, expected: Int32? = nil, by recorder: TenantID? = nil
+        _ terms: ConsentTerms, id: RegionID? = nil, expected: Int32? = nil, by recorder: TenantID? = nil,
+        request: ConsentRequest? = nil
     ) async throws -> ConsentRecord {
         guard let identity = id ?? RegionID(ResourceID.make()) else { throw TestFailure(what: "id") }
         return try await sharing.write(
-            terms, id: identity, creates: id == nil, expected: expected, content: ByteBuffer(string: "{}"),
+            terms, id: identity, creates: id == nil, expected: expected,
+            databases: terms.grantees.map { Self.database($0) }, content: ByteBuffer(string: "{}"), request: request,
             by: Self.asker(recorder ?? bureau))
     }
 }

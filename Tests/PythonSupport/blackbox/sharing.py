@@ -62,11 +62,12 @@ class Reader:
         return found[0]
 
 
-def consent(patient: str, *institutions: str, purposes=("TREAT",), status: str = "active", types=(), days: int = 365, **changes) -> dict:
-    """A Consent by the region's profile."""
+def consent(patient: str, *institutions: str, purposes=("TREAT",), status: str = "active", types=(), days: int = 365,
+            deny: bool = False, **changes) -> dict:
+    """A Consent by the region's profile; with `deny` a denial."""
     today = datetime.date.today()
     provision = {
-        "type": "permit", "period": {"start": str(today - datetime.timedelta(days=1)), "end": str(today + datetime.timedelta(days=days))},
+        "type": "deny" if deny else "permit", "period": {"start": str(today - datetime.timedelta(days=1)), "end": str(today + datetime.timedelta(days=days))},
         "actor": [{
             "role": {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v3-ParticipationType", "code": "IRCP"}]},
             "reference": {"reference": f"Organization/{name}"}} for name in institutions],
@@ -77,7 +78,7 @@ def consent(patient: str, *institutions: str, purposes=("TREAT",), status: str =
         "resourceType": "Consent", "status": status, "patient": {"reference": f"Patient/{patient}"},
         "scope": {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/consentscope", "code": "patient-privacy"}]},
         "category": [{"coding": [{"system": "http://loinc.org", "code": "59284-0"}]}],
-        "policyRule": {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v3-ActCode", "code": "OPTIN"}]},
+        "policyRule": {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v3-ActCode", "code": "OPTOUT" if deny else "OPTIN"}]},
         "provision": provision, **changes}
 
 

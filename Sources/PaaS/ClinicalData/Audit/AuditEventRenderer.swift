@@ -150,15 +150,15 @@ package struct AuditCrossing: Sendable, Hashable {
     package let institution: String
     /// The tenants whose records were opened.
     package let holders: [String]
-    /// The consent that permitted it: `ID/_history/VERSION`.
-    package let consent: String?
+    /// The consents by which it was decided, each as `ID/_history/VERSION`.
+    package let consents: [String]
     /// Why it was permitted or refused.
     package let reason: String?
 
-    package init(institution: String, holders: [String], consent: String?, reason: String?) {
+    package init(institution: String, holders: [String], consents: [String], reason: String?) {
         self.institution = institution
         self.holders = holders
-        self.consent = consent
+        self.consents = consents
         self.reason = reason
     }
 
@@ -182,9 +182,10 @@ package struct AuditCrossing: Sendable, Hashable {
     }
 
     fileprivate func writeEntities(to json: inout JSONWriter) {
-        guard let consent else { return }
-        json.entity(type: ("2", "System Object"), role: ("4", "Domain Resource")) { json in
-            json.member("what") { $0.member("reference", "Consent/" + consent) }
+        for consent in consents {
+            json.entity(type: ("2", "System Object"), role: ("4", "Domain Resource")) { json in
+                json.member("what") { $0.member("reference", "Consent/" + consent) }
+            }
         }
     }
 }

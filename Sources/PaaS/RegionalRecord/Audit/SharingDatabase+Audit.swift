@@ -50,7 +50,7 @@ extension SharingDatabase {
     private static let logStatement = PostgresStatement(
         """
         select seq, recorded, action, interaction, outcome, client, practitioner, purpose, request_id, source, type,
-            resource_id, version, patient, query, institution, reason, holders, consent
+            resource_id, version, patient, query, institution, reason, holders, consents
         from region.access_log($1, $2, $3, $4, $5, $6)
         """)
 
@@ -81,11 +81,11 @@ package struct RegionalAuditRow: Sendable {
     package let event: AuditRow
     package let crossing: AuditCrossing
 
-    /// Columns: those of `AuditRow`, then institution, reason, holders, consent.
+    /// Columns: those of `AuditRow`, then institution, reason, holders, consents.
     init(_ row: PostgresRow) throws(PostgresError) {
         event = try AuditRow(row)
         crossing = AuditCrossing(
             institution: try row.string(15), holders: try row.textArray(17).compactMap(\.self),
-            consent: try row.optionalString(18), reason: try row.optionalString(16))
+            consents: try row.textArray(18).compactMap(\.self), reason: try row.optionalString(16))
     }
 }

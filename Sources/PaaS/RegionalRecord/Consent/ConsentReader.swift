@@ -26,22 +26,22 @@ struct ConsentReader {
             return nil
         }
         let place = "Consent.provision"
-        guard provision["type"]?.stringIs("permit") == true else {
-            find(
-                place + ".type",
-                "It must be 'permit': without a consent nothing is shared, so there is nothing to deny.")
+        guard let type = provision["type"]?.string, type == "permit" || type == "deny" else {
+            find(place + ".type", "It is required: 'permit', or 'deny' for what no consent shall permit.")
             return nil
         }
+        let permits = type == "permit"
+        checkPolicy(consent, permits: permits)
         refuse(
             ["modifierExtension", "securityLabel", "code", "dataPeriod", "data", "provision"], of: provision, at: place)
         checkAction(provision, place)
         let period = period(provision, place, status)
-        let grantees = grantees(provision, place)
-        let purposes = purposes(provision, place)
+        let grantees = grantees(provision, place, isNeeded: permits)
+        let purposes = purposes(provision, place, isNeeded: permits)
         let types = types(provision, place)
         guard let status, let patient, let period else { return nil }
         return ConsentTerms(
-            status: status, patient: patient, grantees: grantees, purposes: purposes, types: types,
+            status: status, permits: permits, patient: patient, grantees: grantees, purposes: purposes, types: types,
             starts: period.low, ends: period.high)
     }
 
@@ -77,7 +77,10 @@ struct ConsentReader {
         }
         for (index, performer) in Self.elements(consent["performer"]).enumerated() {
             let text = performer["reference"]?.string ?? ""
-            if text.hasPrefix("Patient/"), text != reference {
+            // Whatever base or version it is spelled with, or by an identifier, which this region does not compare.
+            let isPatient =
+                text.split(separator: "/").contains("Patient") || performer["type"]?.stringIs("Patient") == true
+            if isPatient, text != reference {
                 find("Consent.performer[\(index)]", "A patient consents for nobody else: it must be Consent.patient.")
             }
         }
@@ -94,6 +97,16 @@ struct ConsentReader {
         else {
             find("Consent.scope", "It must be 'patient-privacy' of http://terminology.hl7.org/CodeSystem/consentscope.")
             return
+        }
+    }
+
+    /// A policy rule that says the opposite of the provision would leave open which of them was meant.
+    private mutating func checkPolicy(_ consent: JSONNode, permits: Bool) {
+        let opposite = permits ? "OPTOUT" : "OPTIN"
+        if Self.elements(consent["policyRule"]?["coding"]).contains(where: { $0["code"]?.stringIs(opposite) == true }) {
+            find(
+                "Consent.policyRule",
+                "'\(opposite)' contradicts the provision, which \(permits ? "permits" : "denies").")
         }
     }
 
@@ -138,7 +151,7 @@ struct ConsentReader {
 
     // MARK: Who
 
-    private mutating func grantees(_ provision: JSONNode, _ place: String) -> [TenantID] {
+    private mutating func grantees(_ provision: JSONNode, _ place: String, isNeeded: Bool) -> [TenantID] {
         var found: [TenantID] = []
         for (index, actor) in Self.elements(provision["actor"]).enumerated() {
             let place = "\(place).actor[\(index)]"
@@ -162,7 +175,7 @@ struct ConsentReader {
                 found.append(tenant)
             }
         }
-        if found.isEmpty, findings.isEmpty {
+        if isNeeded, found.isEmpty, findings.isEmpty {
             find(place + ".actor", "At least one institution must be named: a consent for everybody is none.")
         }
         if found.count > 64 { find(place + ".actor", "At most 64 institutions.") }
@@ -182,7 +195,7 @@ struct ConsentReader {
 
     // MARK: What for, and what
 
-    private mutating func purposes(_ provision: JSONNode, _ place: String) -> [String] {
+    private mutating func purposes(_ provision: JSONNode, _ place: String, isNeeded: Bool) -> [String] {
         var found: [String] = []
         for (index, coding) in Self.elements(provision["purpose"]).enumerated() {
             guard coding["system"]?.stringIs(PurposeOfUse.system) == true, let code = coding["code"]?.string,
@@ -195,7 +208,7 @@ struct ConsentReader {
             }
             if !found.contains(code) { found.append(code) }
         }
-        if found.isEmpty, findings.isEmpty {
+        if isNeeded, found.isEmpty, findings.isEmpty {
             find(place + ".purpose", "At least one purpose must be named, such as TREAT.")
         }
         return found

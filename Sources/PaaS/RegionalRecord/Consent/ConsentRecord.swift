@@ -19,6 +19,24 @@ package struct ConsentRecord: Sendable {
     }
 }
 
+/// What tells a request to write a consent from others, when its client may repeat it: the Idempotency-Key and the request.
+package struct ConsentRequest: Sendable, Hashable {
+    /// `POST`, or `PUT` with the consent's id.
+    package let operation: String
+    /// 1 to 255 characters.
+    package let key: String
+    /// Of all that the answer depends on.
+    package let digest: [UInt8]
+
+    package init(operation: String, key: String, digest: [UInt8]) {
+        self.operation = operation
+        self.key = key
+        self.digest = digest
+    }
+
+    fileprivate var values: [PostgresValue] { [.text(operation), .text(key), .bytes(digest)] }
+}
+
 /// Which consents a search finds, and where its page begins.
 package struct ConsentSearch: Sendable {
     /// The place behind a consent in the order of the search: newest first.
@@ -49,8 +67,8 @@ package struct ConsentSearch: Sendable {
 extension SharingDatabase {
     private static let writeStatement = PostgresStatement(
         """
-        select version, recorded_at
-        from region.write_consent($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+        select id::text, version, recorded_at, content
+        from region.write_consent($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)
         """)
 
     /// Records a consent or a new version of one, with its audit row. When this returns, every decision that follows is
@@ -59,25 +77,38 @@ extension SharingDatabase {
     /// - Parameters:
     ///   - creates: whether `id` is a new identity.
     ///   - expected: the version of `If-Match`; nil = any.
+    ///   - databases: of ``ConsentTerms/grantees``; an inactive consent needs none.
     ///   - content: stored form.
-    /// - Throws: `unknown-patient`, `patient-changed`, `unknown-consent`, `version-conflict`, `illegal-transition`.
+    ///   - request: when the same request shall write once; its repetition gets what the first one wrote.
+    /// - Throws: `unknown-patient`, `patient-changed`, `unknown-consent`, `version-conflict`, `illegal-transition`,
+    ///   `key-reused`.
     package func write(
-        _ terms: ConsentTerms, id: RegionID, creates: Bool, expected: Int32?, content: ByteBuffer, by asker: Asker
+        _ terms: ConsentTerms, id: RegionID, creates: Bool, expected: Int32?, databases: [String], content: ByteBuffer,
+        request: ConsentRequest?, by asker: Asker
     ) async throws(RegionalRecordError) -> ConsentRecord {
-        let rows = try await call(
-            Self.writeStatement,
-            asker.values + [
-                .uuid(id.text), .bool(creates), .int4(expected ?? 0), .uuid(terms.patient.text),
-                .text(terms.status.rawValue), .textArray(terms.grantees.map(\.rawValue)), .textArray(terms.purposes),
-                terms.types.map { .int2Array($0.map(\.code)) } ?? .null, .timestamptz(terms.starts),
-                .timestamptz(terms.ends), .utf8(content),
-            ])
-        guard let row = rows.first else { throw RegionalRecordError(.failed) }
-        return try Self.read { () throws(PostgresError) in
-            ConsentRecord(
-                id: id, version: try row.int4(0), recordedAt: try row.timestamptz(1),
-                method: creates ? .create : .update, content: content)
-        }
+        let values: [PostgresValue] = [
+            .uuid(id.text), .bool(creates), .int4(expected ?? 0), .uuid(terms.patient.text),
+            .text(terms.status.rawValue), .bool(terms.permits), .textArray(terms.grantees.map(\.rawValue)),
+            .textArray(databases), .textArray(terms.purposes),
+            terms.types.map { .int2Array($0.map(\.code)) } ?? .null, .timestamptz(terms.starts),
+            .timestamptz(terms.ends), .utf8(content),
+        ]
+        let repeatable = request?.values ?? [.null, .null, .null]
+        let rows = try await call(Self.writeStatement, asker.values + values + repeatable)
+        guard let record = try Self.records(rows).first else { throw RegionalRecordError(.failed) }
+        return record
+    }
+
+    private static let writtenStatement = PostgresStatement(
+        "select id::text, version, recorded_at, content from region.written_consent($1, $2, $3, $4, $5)")
+
+    /// What the same request wrote before; nil when it did not.
+    ///
+    /// - Throws: `key-reused`.
+    package func written(
+        by request: ConsentRequest, by asker: Asker
+    ) async throws(RegionalRecordError) -> ConsentRecord? {
+        try Self.records(try await call(Self.writtenStatement, asker.values + request.values)).first
     }
 
     private static let consentsStatement = PostgresStatement(

@@ -2,7 +2,9 @@ package import ClinicalData
 package import CloudModel
 package import StrictJSON
 
-/// What a consent says, as it is evaluated: who may read what of whom, for what, from when until when.
+/// What a consent says, as it is evaluated: who may, or may not, read what of whom, for what, from when until when.
+///
+/// The consents of a patient are added up: what any of them permits and none denies may be read.
 ///
 /// It is read from a Consent that is valid FHIR R4, by the region's profile. Whatever in the resource would narrow the
 /// consent and is not evaluated here is refused, so that nobody relies on a restriction that nothing enforces.
@@ -24,12 +26,14 @@ package struct ConsentTerms: Sendable, Hashable {
     }
 
     package let status: Status
+    /// Whether it permits; otherwise it denies.
+    package let permits: Bool
     package let patient: RegionID
-    /// The institutions that may read.
+    /// The institutions that it is about; none in a denial = all.
     package let grantees: [TenantID]
-    /// Codes of ``PurposeOfUse``.
+    /// Codes of ``PurposeOfUse``; none in a denial = all.
     package let purposes: [String]
-    /// The only types that may be read; nil = all.
+    /// The only types that it is about; nil = all.
     package let types: [ResourceType]?
     /// Microseconds since 1970, half-open.
     package let starts: Int64
@@ -68,10 +72,11 @@ package struct ConsentTerms: Sendable, Hashable {
     }
 
     init(
-        status: Status, patient: RegionID, grantees: [TenantID], purposes: [String], types: [ResourceType]?,
-        starts: Int64, ends: Int64
+        status: Status, permits: Bool, patient: RegionID, grantees: [TenantID], purposes: [String],
+        types: [ResourceType]?, starts: Int64, ends: Int64
     ) {
         self.status = status
+        self.permits = permits
         self.patient = patient
         self.grantees = grantees
         self.purposes = purposes
