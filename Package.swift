@@ -161,6 +161,7 @@ let package = Package(
                 .embedInCode("Migrations/V0001__create_tenant.sql"),
                 .embedInCode("Migrations/V0007__operate_tenants.sql"),
                 .embedInCode("Migrations/V0011__limit_cells.sql"),
+                .embedInCode("Migrations/V0013__prepared_schemas.sql"),
             ]),
         /// Makes, migrates, isolates and removes tenant databases (the controller's work).
         .target(
@@ -337,8 +338,7 @@ let package = Package(
             dependencies: [
                 "ApplicationRegistry", "ClinicalData", "CloudIdentity", "CloudModel", "CloudTelemetry", "EventBus",
                 "Gateway", "HealthRecordExchange", "ModuleKit", "PostgresDriver", "RecordSharing", "RegionalRecord",
-                "ResourcePools",
-                "TenantRegistry",
+                "ResourcePools", "SchemaCatalog", "SchemaMigration", "TenantRegistry",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
@@ -346,13 +346,20 @@ let package = Package(
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"),
             ],
             path: "Sources/Executables/medcloudd"),
-        /// What the controller is made of: the place where operations, duties and schemas are registered.
+        /// The schemas of this build, which the controller makes and a worker asks for.
+        .target(
+            name: "SchemaCatalog",
+            dependencies: [
+                "ApplicationRegistry", "ClinicalData", "Coordination", "EventBus", "RegionalRecord", "ResourcePools",
+                "SchemaMigration", "TenantRegistry",
+            ],
+            path: "Sources/Executables/SchemaCatalog"),
+        /// What the controller is made of: the place where operations and duties are registered.
         .target(
             name: "RegionController",
             dependencies: [
-                "ApplicationRegistry", "ClinicalData", "CloudModel", "Coordination", "DatabaseService",
-                "EventBus", "LibvirtVirtualization", "RegionalRecord", "ResourcePools", "SchemaMigration",
-                "TenantRegistry",
+                "ApplicationRegistry", "CloudModel", "Coordination", "DatabaseService", "LibvirtVirtualization",
+                "ResourcePools", "SchemaCatalog", "TenantRegistry",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
             ],
@@ -385,7 +392,8 @@ let package = Package(
             name: "TestSupport",
             dependencies: [
                 "ApplicationRegistry", "CLinux", "CloudIdentity", "CloudModel", "Coordination", "DatabaseService",
-                "PostgresDriver", "RegionController", "TenantRegistry", "Virtualization",
+                "PostgresDriver", "RegionController", "SchemaCatalog", "SchemaMigration", "TenantRegistry",
+                "Virtualization",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
@@ -418,8 +426,8 @@ let package = Package(
         .testTarget(
             name: "CoordinationTests",
             dependencies: [
-                "CloudModel", "Coordination", "DatabaseService", "PostgresDriver", "RegionController",
-                "SchemaMigration", "TestSupport",
+                "CloudModel", "Coordination", "DatabaseService", "PostgresDriver", "SchemaCatalog", "SchemaMigration",
+                "TestSupport",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),

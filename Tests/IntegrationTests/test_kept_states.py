@@ -23,6 +23,10 @@ def test_a_state_of_an_earlier_commit_opens_and_migrates(archive: Path):
         region.state.mkdir()
         subprocess.run(["tar", "--extract", "--file", archive, "--directory", region.state], check=True)
         region.start()
+        # It said that it is ready: then no database is of an earlier schema.
+        version = "select max(version) from medcloud.schema_migration where series = 'tenant'"
+        database = region.rows("control", "control", "select database from control.tenant where id = 'kept'")[0][0]
+        assert region.rows("cell-1", database, version) == region.rows("cell-1", "medcloud_template", version)
         kept = region.tenant("kept")
         person = kept.fhir.get("Patient/kept")
         assert person.status == 200

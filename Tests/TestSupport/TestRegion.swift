@@ -9,6 +9,8 @@ import NIOCore
 import NIOPosix
 package import PostgresDriver
 import RegionController
+import SchemaCatalog
+package import SchemaMigration
 import Synchronization
 package import TenantRegistry
 
@@ -169,7 +171,7 @@ package final class TestRegion: Sendable {
         }
         controller.withLock { $0 = task }
         for await _ in ready {}
-        if try await control.controllerSeen() == nil { try await task.value }
+        if try await control.controllerSeen(schemas: schemas.mark) == nil { try await task.value }
     }
 
     /// Stops the controller and waits for its end.

@@ -3,19 +3,6 @@ import PostgresDriver
 package import SchemaMigration
 package import TenantRegistry
 
-/// The migrations of the three kinds of database.
-package struct RegionSchemas: Sendable {
-    package let control: MigrationSeries
-    package let region: MigrationSeries
-    package let tenant: MigrationSeries
-
-    package init(control: MigrationSeries, region: MigrationSeries, tenant: MigrationSeries) {
-        self.control = control
-        self.region = region
-        self.tenant = tenant
-    }
-}
-
 /// Makes the roles and shared databases of both clusters, closes what Postgres leaves open to everybody, and brings every
 /// database to this version. All of it may be run again at any time.
 package struct ClusterBootstrap: Sendable {

@@ -2,7 +2,7 @@ package import Coordination
 import FoundationEssentials
 package import Logging
 import PostgresDriver
-import SchemaMigration
+package import SchemaMigration
 import ServiceLifecycle
 package import TenantRegistry
 
@@ -195,7 +195,7 @@ package final class ControllerService: Service {
                 try await $0.query(Self.markUnprepared, [.int4(Int32(schemas.control.version))])
             }
             try await prepare(control)
-            try await leader.transaction { try await $0.query(Self.markPrepared) }
+            try await leader.transaction { try await $0.query(Self.markPrepared, [.text(schemas.mark)]) }
             logger.info("controller leads", metadata: ["term": "\(term)"])
             onReady()
             try await carryOut(leader)
@@ -206,14 +206,14 @@ package final class ControllerService: Service {
         await control.shutdown()
     }
 
-    /// A gateway waits for the migrations that are still to come.
+    /// A gateway of an earlier version stops at the migrations that are still to come; one of this version waits for its mark.
     private static let markUnprepared = PostgresStatement(
         """
         update control.leadership set prepared_at = null
         where (select max(version) from medcloud.schema_migration where series = 'control') < $1
         """)
     private static let markPrepared = PostgresStatement(
-        "update control.leadership set prepared_at = clock_timestamp()")
+        "update control.leadership set prepared_at = clock_timestamp(), prepared_schemas = $1")
 
     private func carryOut(_ leader: LeaderContext) async throws {
         let engine = OperationEngine(

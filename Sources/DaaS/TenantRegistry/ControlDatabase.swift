@@ -173,11 +173,13 @@ package struct ControlDatabase: Sendable {
     }
 
     private static let controllerSeenStatement = PostgresStatement(
-        "select seconds from control.leader_seen($1) as seconds where seconds is not null")
+        "select seconds from control.leader_prepared($1, $2) as seconds where seconds is not null")
 
-    /// Seconds since the leading controller last said that it lives; nil when none has prepared the databases yet.
-    package func controllerSeen() async throws(TenantRegistryError) -> Double? {
-        let result = try await call(Self.controllerSeenStatement, [.text(Self.region)])
+    /// Seconds since the leading controller last said that it lives; nil as long as the databases are of other schemas.
+    ///
+    /// - Parameter schemas: the caller's own, by their mark.
+    package func controllerSeen(schemas: String) async throws(TenantRegistryError) -> Double? {
+        let result = try await call(Self.controllerSeenStatement, [.text(Self.region), .text(schemas)])
         guard let row = result.first else { return nil }
         do throws(PostgresError) {
             return try row.float8(0)

@@ -6,6 +6,7 @@ package enum TenantRegistryMigrations {
             ("V0001__create_tenant.sql", PackageResources.V0001__create_tenant_sql),
             ("V0007__operate_tenants.sql", PackageResources.V0007__operate_tenants_sql),
             ("V0011__limit_cells.sql", PackageResources.V0011__limit_cells_sql),
+            ("V0013__prepared_schemas.sql", PackageResources.V0013__prepared_schemas_sql),
         ]
     }
 }

@@ -2,9 +2,10 @@ import CloudModel
 package import DatabaseService
 package import Logging
 package import NIOCore
+import SchemaCatalog
 import TenantRegistry
 
-/// What the controller of a region is made of: the one place where operations, duties and schemas are registered.
+/// What the controller of a region is made of: the one place where operations and duties are registered.
 package enum RegionController {
     /// - Parameters:
     ///   - process: the process id, shown in the row of the leader.

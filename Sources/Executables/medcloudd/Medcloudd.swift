@@ -15,6 +15,8 @@ import PostgresDriver
 import RecordSharing
 import RegionalRecord
 import ResourcePools
+import SchemaCatalog
+import SchemaMigration
 import ServiceLifecycle
 import TenantRegistry
 import UnixSignals
@@ -112,12 +114,12 @@ struct Medcloudd {
             descriptors: descriptors, reserved: databaseLimits.connections)
         ProcessMetrics.register(in: registry)
         let began = ContinuousClock.now
+        let schemas = try RegionSchemas.current().mark
         let checks =
             [
                 ReadinessCheck("control-database") {
-                    // The controller says so once every database is of its version; what it said before this process was
-                    // there may have been of an older one.
-                    guard let age = try? await control.controllerSeen() else { return false }
+                    // The controller says so once every database is of these schemas, and that it lives.
+                    guard let age = try? await control.controllerSeen(schemas: schemas) else { return false }
                     return .seconds(age) <= ContinuousClock.now - began + controllerPause
                 },
                 ReadinessCheck("tokens") { verifier.isFresh },

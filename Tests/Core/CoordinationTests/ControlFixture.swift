@@ -4,7 +4,7 @@ import Logging
 import NIOCore
 import NIOPosix
 import PostgresDriver
-import RegionController
+import SchemaCatalog
 import SchemaMigration
 import Synchronization
 import TestSupport

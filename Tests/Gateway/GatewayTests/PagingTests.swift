@@ -84,7 +84,7 @@ private final class Names: Sendable {
     @Test(arguments: [
         ("limit=0", "limit"), ("limit=1001", "limit"), ("limit=x", "limit"), ("limit=", "limit"),
         ("limit=1&limit=1", "limit"), ("limit=99999999999999999999", "limit"), ("after=", "after"),
-        ("after=a", "after"), ("after=%00", "after"), ("after=AAAA&after=AAAA", "after"), ("after=a+b", "after"),
+        ("after=a", "after"), ("after=AAAA&after=AAAA", "after"), ("after=a+b", "after"),
         ("after=_w", "after"), ("offset=3", "offset"),
     ])
     func `a wrong parameter is named`(query: String, name: String) async throws {

@@ -1,11 +1,10 @@
 import ApplicationRegistry
 import ClinicalData
 import Coordination
-package import DatabaseService
 import EventBus
 import RegionalRecord
 import ResourcePools
-import SchemaMigration
+package import SchemaMigration
 import TenantRegistry
 
 extension RegionSchemas {
