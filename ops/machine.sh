@@ -65,7 +65,7 @@ need_platform() {
 need_compute() {
     [ "$(id -u)" -eq 0 ] || return 0
     need_packages libvirt-daemon libvirt-daemon-driver-qemu qemu-system-x86 qemu-utils busybox-static dnsmasq-base \
-        iptables nftables e2fsprogs
+        iptables nftables e2fsprogs debootstrap
     # The user that libvirt runs guests as, which another of its packages would make.
     if ! id libvirt-qemu >/dev/null 2>&1; then
         say "making the system user libvirt-qemu"

@@ -60,7 +60,7 @@ package final class FirstProcess {
             if .now >= nextLook {
                 nextLook = .now + .seconds(10)
                 limitConsoleLogs()
-                removeForgottenLogs()
+                removeForgotten()
             }
         }
     }
@@ -155,14 +155,23 @@ package final class FirstProcess {
         }
     }
 
-    /// libvirt keeps what QEMU said of a domain when it forgets the domain.
-    private func removeForgottenLogs() {
-        let logs = "/var/log/libvirt/qemu"
-        for file in (try? FileManager.default.contentsOfDirectory(atPath: logs)) ?? [] where file.hasSuffix(".log") {
-            guard let name = ResourceName(String(file.dropLast(4))), name.kind == .instance,
-                unsafe access("/etc/libvirt/qemu/\(name).xml", F_OK) != 0
+    /// When libvirt forgets a domain or a network, it keeps what QEMU said, and of networks a process id and an empty directory.
+    private func removeForgotten() {
+        let running = PrivateHost.sockets
+        removeForgotten(
+            .instance, in: "/var/log/libvirt/qemu", known: ["/etc/libvirt/qemu", running + "/qemu"])
+        removeForgotten(
+            .network, in: running + "/network", known: ["/etc/libvirt/qemu/networks", running + "/network"])
+    }
+
+    /// Removes what is named after something that has no `NAME.xml` in any of the directories `known`.
+    private func removeForgotten(_ kind: ResourceName.Kind, in directory: String, known: [String]) {
+        let files = FileManager.default
+        for file in (try? files.contentsOfDirectory(atPath: directory)) ?? [] {
+            guard let name = file.split(separator: ".").first.flatMap({ ResourceName(String($0)) }), name.kind == kind,
+                !known.contains(where: { files.fileExists(atPath: "\($0)/\(name).xml") })
             else { continue }
-            unsafe unlink(logs + "/" + file)
+            try? files.removeItem(atPath: directory + "/" + file)
         }
     }
 }

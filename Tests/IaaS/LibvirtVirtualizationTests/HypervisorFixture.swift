@@ -91,7 +91,7 @@ final class HypervisorFixture {
         }
         for command in [
             ["/usr/sbin/iptables-save"], ["/usr/sbin/ip6tables-save"], ["/usr/sbin/ebtables-save"],
-            ["/usr/sbin/ip", "-o", "link"], ["/bin/ls", "/run/libvirt/qemu"],
+            ["/usr/sbin/ip", "-o", "link"], ["/bin/ls", "/run/libvirt/qemu", "/run/libvirt/network"],
         ] {
             let words = ["--target", String(libvirtd), "--mount", "--net", "--"] + command
             for line in try Self.output("/usr/bin/nsenter", words) where !line.isEmpty && !line.hasPrefix("#") {

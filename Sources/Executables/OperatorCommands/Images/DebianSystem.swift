@@ -63,7 +63,7 @@ struct DebianSystem {
                 Self.isolation + [
                     "/usr/sbin/debootstrap", "--variant=minbase", "--include=ca-certificates", DebianSources.release,
                     root, sources.mirror,
-                ], environment: sources.environment
+                ], named: "debootstrap", environment: sources.environment
             ) { line in
                 // "I: Configuring apt..."
                 line.hasPrefix("I: ") ? String(line.dropFirst(3)).replacing("...", with: "") : nil
@@ -107,7 +107,7 @@ struct DebianSystem {
     ) throws {
         try workshop.run(
             "/usr/bin/unshare", Self.isolation + ["--root=\(root)", "--mount-proc", path] + arguments,
-            environment: environment, showing: showing)
+            named: ImageWorkshop.name(path), environment: environment, showing: showing)
     }
 
     // MARK: Configuration

@@ -28,14 +28,16 @@ final class ImageWorkshop: Sendable {
     }
 
     /// Runs a tool to its end.
-    /// - Parameter showing: what to show of a line of the tool while it runs; nil for a line that is of no interest.
+    /// - Parameters:
+    ///   - named: what to call it, where it is run by another tool.
+    ///   - showing: what to show of a line of the tool while it runs; nil for a line that is of no interest.
     /// - Throws: a failure of one line that says what the tool said, and where the log is.
     func run(
-        _ path: String, _ arguments: [String], environment: [String: String] = [:],
+        _ path: String, _ arguments: [String], named: String? = nil, environment: [String: String] = [:],
         showing: (String) -> String? = { _ in nil }
     ) throws {
         try checkCancellation()
-        let name = path.split(separator: "/").last.map(String.init) ?? path
+        let name = named ?? Self.name(path)
         guard access(path, X_OK) == 0 else {
             throw CommandFailure(.refused, "\(path) is not there: run ops/up, which installs what is missing.")
         }
@@ -62,6 +64,8 @@ final class ImageWorkshop: Sendable {
                 .failed, "\(name) ended with \(reason)\(Self.cause(lines).map { ": \($0)" } ?? ""). Its log: \(log)")
         }
     }
+
+    static func name(_ path: String) -> String { path.split(separator: "/").last.map(String.init) ?? path }
 
     /// The line that says why a tool failed: apt and debootstrap mark their errors and warnings, others say it last.
     static func cause(_ lines: [String]) -> String? {
