@@ -258,7 +258,7 @@ def test_the_command_line(cloud):
     assert "cli" in run("instance", "list", "--tenant", "c2")
     assert run("instance", "list", "--tenant", "c2", "-o", "name").split() == ["cli"]
     run("instance", "stop", "cli", "--tenant", "c2")
-    run("instance", "stop", "cli", "--tenant", "c2", code=1)
+    run("instance", "stop", "cli", "--tenant", "c2", code=4)
     run("instance", "start", "cli", "--tenant", "c2")
     run("instance", "reboot", "cli", "--tenant", "c2")
     assert "128MiB" in run("quota", "show", "--tenant", "c2")

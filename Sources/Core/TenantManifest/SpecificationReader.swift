@@ -16,7 +16,7 @@ package struct SpecificationReader {
         case recorded
     }
 
-    /// How many of each a tenant may have.
+    /// How many of each a manifest may name.
     package static let maximumClients = 32
     package static let maximumNetworks = 16
     package static let maximumInstances = 64

@@ -55,6 +55,21 @@ struct SpecificationReaderTests {
         }
     }
 
+    @Test func `a region that holds more than a manifest may name is read all the same`() throws {
+        let clients = (0...SpecificationReader.maximumClients).map { number in
+            TenantClient(id: "client-\(number)", name: "Client", scopes: "system/*.rs")
+        }
+        let one = TenantSpecification(
+            id: SampleSpecifications.id("h1"), kind: .hospital, name: "One", timeZone: "UTC", language: "en",
+            clients: clients)
+        let root = try JSONDocument(one.canonicalJSON).root
+        let read = try SpecificationReader.specification(ManifestValue(root), form: .recorded)
+        #expect(read.clients.count == SpecificationReader.maximumClients + 1)
+        #expect(throws: ManifestError.self) {
+            _ = try SpecificationReader.specification(ManifestValue(root), form: .canonical)
+        }
+    }
+
     @Test func `the canonical form is whole`() {
         #expect(throws: ManifestError.self) {
             _ = try self.read(

@@ -29,6 +29,7 @@ import Testing
             let answer = try await gateway.send("DELETE", "/healthz")
             #expect(answer.status == 405 && answer["allow"] == "GET, HEAD, OPTIONS")
             #expect(try await gateway.send("TRACE", "/healthz").status == 405)
+            #expect(try await gateway.send("QUERY", "/healthz").status == 405)
         }
     }
 

@@ -41,7 +41,9 @@ struct RequestPlanner: Sendable {
         throw .nothingHere
     }
 
-    private static let knownMethods: Set<HTTPRequest.Method> = [.get, .head, .post, .put, .patch, .delete, .trace]
+    private static let knownMethods: Set<HTTPRequest.Method> = [
+        .get, .head, .post, .put, .patch, .delete, .trace, .query,
+    ]
 
     private static func isGuarded(_ path: [String]) -> Bool {
         ["t", "region", "v1"].contains(path.first)
