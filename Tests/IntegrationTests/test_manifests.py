@@ -123,7 +123,7 @@ def test_a_full_cell_takes_no_more_tenants(world, manifests, name):
             'failed', 'test'
         from generate_series(1, control.cell_capacity() - (select count(*)::integer from control.tenant)) as n""")
     try:
-        words = "cell-1 holds 50 of at most 50 tenants: delete one"
+        words = "cell-1 holds 500 of at most 500 tenants: delete one"
         answer = world.api("POST", "/v1/tenants", {"id": name, "name": "x", "timeZone": "UTC", "language": "en"})
         assert answer.status == 409 and answer.json()["code"] == "cell-full" and words in answer.json()["detail"], answer
         made = world.run("tenant", "create", name, "--name", "x", "--time-zone", "UTC", "--language", "en", check=False)

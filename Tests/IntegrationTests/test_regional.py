@@ -433,6 +433,9 @@ def test_a_tenant_that_is_made_again_inherits_no_consent(world, new_tenant):
     world.region.run("tenant", "delete", tenant.name, "--yes")
     world.region.create_tenant(tenant.name)
     reader = Reader(world.region, tenant.name)
+    # Tokens of the second in which the old institution went are refused with its own.
+    assert until(lambda: reader.on_behalf().get(f"Patient/{world.patient}").status != 401, 5, 0.2)
+    reader.fhir = reader.on_behalf()
     for path in (f"Patient/{world.patient}/$everything", f"Observation?patient={world.patient}", f"Patient/{world.patient}"):
         assert code(reader.fhir.get(path)) == "consent-required", path
     renewed = world.bureau.fhir.send("PUT", f"Consent/{made['id']}", made)

@@ -30,6 +30,8 @@ import Testing
             #expect(answer.status == 405 && answer["allow"] == "GET, HEAD, OPTIONS")
             #expect(try await gateway.send("TRACE", "/healthz").status == 405)
             #expect(try await gateway.send("QUERY", "/healthz").status == 405)
+            #expect(try await gateway.send("OPTIONS", "/healthz")["allow"] == "GET, HEAD, OPTIONS")
+            #expect(try await gateway.send("OPTIONS", "/nothing/here")["allow"] == "OPTIONS")
         }
     }
 

@@ -183,8 +183,9 @@ class Region:
             if not entry.name.isdigit():
                 continue
             try:
+                command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
                 parents[int(entry.name)] = int((entry / "stat").read_text().rsplit(")", 1)[1].split()[1])
-                commands[int(entry.name)] = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+                commands[int(entry.name)] = command
             except (OSError, IndexError, ValueError):
                 continue
         wanted = {self.process.pid}

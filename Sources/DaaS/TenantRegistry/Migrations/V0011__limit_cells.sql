@@ -1,11 +1,12 @@
 -- A cell is one Postgres cluster: every database in it costs connections, autovacuum's rounds and files, so their number is bounded.
 
--- The most tenants that a cell holds.
+-- The most tenants that a cell holds. Idle ones hold no connection; what grows with their number is autovacuum's round and the files.
+-- There is one cell yet, so this is also the most that a region holds.
 create function control.cell_capacity()
 returns integer
 language sql stable
 set search_path = pg_catalog, pg_temp
-as 'select 50';
+as 'select 500';
 
 create function control.check_cell_capacity()
 returns trigger

@@ -32,10 +32,7 @@ struct RequestPlanner: Sendable {
         if let (entry, below) = moduleEntry(head.path) {
             return try await plan(head, entry: entry, below: below)
         }
-        if let region = services.modules.region, head.path.count >= 2, head.path[0] == "region", head.path[1] == "fhir"
-        {
-            return try await plan(head, region: region, below: head.path[2...])
-        }
+        if let (region, below) = regionEntry(head.path) { return try await plan(head, region: region, below: below) }
         // Below /t, /region and /v1 even "nothing here" is said only to those who may ask.
         _ = try await Authentication(tokens: services.tokens).principal(of: head.headers)
         throw .nothingHere
@@ -58,11 +55,19 @@ struct RequestPlanner: Sendable {
         return nil
     }
 
+    private func regionEntry(_ path: [String]) -> (ModuleTable.RegionEntry, ArraySlice<String>)? {
+        guard let region = services.modules.region, path.count >= 2, path[0] == "region", path[1] == "fhir" else {
+            return nil
+        }
+        return (region, path[2...])
+    }
+
     // MARK: OPTIONS
 
     private func options(_ head: RequestHead) -> RequestPlan {
         let policy = crossOrigin
         let isPreflight = head.headers[.accessControlRequestMethod] != nil
+        let allowed = allowedMethods(head.path).joined(separator: ", ")
         return RequestPlan(
             label: "OPTIONS", bodyLimit: services.limits.formBytes, deadline: .now() + services.limits.requestDeadline,
             lease: nil
@@ -70,9 +75,16 @@ struct RequestPlanner: Sendable {
             if isPreflight, let origin = head.headers[.origin] {
                 return try await policy.preflight(origin, path: head.path)
             }
-            return ModuleResponse(
-                status: .noContent, headers: [.allow: "DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT"])
+            return ModuleResponse(status: .noContent, headers: [.allow: allowed])
         }
+    }
+
+    /// The value of `Allow`. Says nothing of who may, nor whether there is such a tenant or resource.
+    private func allowedMethods(_ path: [String]) -> [String] {
+        if case .otherMethods(let allowed) = services.routes.match(.options, path) { return allowed }
+        if let (entry, below) = moduleEntry(path) { return RouteTable.allowed(entry.entry.methods(below)) }
+        if let (entry, below) = regionEntry(path) { return RouteTable.allowed(entry.entry.methods(below)) }
+        return RouteTable.allowed([])
     }
 
     // MARK: Routes of the gateway

@@ -16,6 +16,13 @@ package struct ModuleTable: Sendable {
             let wanted: HTTPRequest.Method = method == .head ? .get : method
             return patterns.first { $0.route.method == wanted && $0.pattern.match(path) != nil }?.route
         }
+
+        /// The methods of the pattern with the most literals that takes the path; empty when none does.
+        func methods(_ path: ArraySlice<String>) -> [String] {
+            let matching = patterns.filter { $0.pattern.match(path) != nil }
+            guard let literals = matching.first?.pattern.literalCount else { return [] }
+            return matching.filter { $0.pattern.literalCount == literals }.map(\.route.method.rawValue)
+        }
     }
 
     /// The module that answers for tenants.
