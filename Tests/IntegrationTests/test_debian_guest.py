@@ -207,7 +207,7 @@ def test_it_is_taken_away(guest):
     """Asked for no more, nothing of it is left."""
     process = guest.process()
     manifest = guest.manifests / "vm-clinic.yaml"
-    manifest.write_text(manifest.read_text().split("instances:")[0])
+    manifest.write_text(manifest.read_text().split("instances:\n")[0])
     guest.region.run("apply", "-f", str(guest.manifests), "--yes", "--allow-delete", timeout=300)
     assert until(lambda: not Path(f"/proc/{process}").exists(), 60)
     left = [p for p in (guest.region.state / "instances").rglob("*") if p.is_file()]
