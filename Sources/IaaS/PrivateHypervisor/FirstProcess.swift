@@ -171,6 +171,7 @@ package final class FirstProcess {
             guard let name = file.split(separator: ".").first.flatMap({ ResourceName(String($0)) }), name.kind == kind,
                 !known.contains(where: { files.fileExists(atPath: "\($0)/\(name).xml") })
             else { continue }
+            // What cannot be removed now is met again at the next look.
             try? files.removeItem(atPath: directory + "/" + file)
         }
     }
