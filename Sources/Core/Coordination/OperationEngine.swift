@@ -57,7 +57,17 @@ package final class OperationEngine: Sendable {
             }
             for await _ in wakes {
                 do {
-                    for id in try await pass() { group.addTask { try await self.carryOut(id) } }
+                    for id in try await pass() {
+                        group.addTask {
+                            do {
+                                try await self.carryOut(id)
+                            } catch {
+                                // The group cancels its tasks, those that wake included, but not this loop.
+                                waker.finish()
+                                throw error
+                            }
+                        }
+                    }
                 } catch  where Task.isCancelled {
                     // Cut off; an operation's own error, if there is one, is the group's.
                     break

@@ -1,5 +1,6 @@
 import CloudModel
 import Coordination
+import Logging
 import PostgresDriver
 import TestSupport
 import Testing
@@ -97,6 +98,33 @@ import Testing
             #expect(journal.all == ["first ", "second ", "second ", "second "])
             let messages = try await fixture.events(id).compactMap(\.message)
             #expect(messages == ["second did not succeed and is tried again"])
+        }
+    }
+
+    @Test(.timeLimit(.minutes(1)))
+    func `an engine whose record is refused ends with the error, whatever else is under way`() async throws {
+        try await withLeader { fixture, leader in
+            let journal = Journal()
+            let slow = try await fixture.begin("thing.create", subject: "slow")
+            let refused = try await fixture.begin("thing.create", subject: "refused")
+            try await fixture.pool.withConnection { connection in
+                try await connection.execute(
+                    """
+                    create function public.refuse() returns trigger language plpgsql as $$
+                    begin raise exception using errcode = '40P01', message = 'deadlock detected'; end $$;
+                    create trigger refuse before insert or update on control.operation_step for each row
+                    when (new.operation = '\(refused)' and new.name = 'second') execute function public.refuse();
+                    """)
+            }
+            let handler = handler(journal) { context in
+                // The other comes to its record when this one is in the middle of its step.
+                if context.operation.id == slow { try await Task.sleep(for: .seconds(600)) }
+                return .done
+            }
+            let engine = OperationEngine(leader: leader, handlers: [handler], logger: Logger(label: "test"))
+            await #expect(throws: CoordinationError.self) { try await engine.run() }
+            #expect(try await fixture.status(refused).phase == .running)
+            #expect(try await fixture.status(slow).phase == .running)
         }
     }
 

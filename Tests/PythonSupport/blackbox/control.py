@@ -71,13 +71,14 @@ class Answered:
         return "idempotency", f"tg_op = 'UPDATE' and new.key = '{self.key}' and new.status is not null"
 
 
-def hold_statements(held: tuple[Moment | Answered, ...]) -> str:
-    """Triggers that wait at each of these records."""
+def hold_statements(held: tuple[Moment | Answered, ...]) -> list[str]:
+    """Triggers that wait at each of these records. Each in a transaction of its own: with the locks of two tables in hand, it
+    and a controller could wait for each other."""
     guards: dict[str, list[str]] = {}
     for record in held:
         table, guard = record.guard
         guards.setdefault(table, []).append(f"({guard})")
-    return "".join(f"""
+    return [f"""
         create function public.planted_hold_{table}() returns trigger language plpgsql as $hold$ begin
             if tg_op <> 'DELETE' and ({" or ".join(conditions)}) then
                 perform pg_advisory_xact_lock_shared({HOLD});
@@ -86,7 +87,7 @@ def hold_statements(held: tuple[Moment | Answered, ...]) -> str:
         end $hold$;
         create trigger planted_hold after insert or update on control.{table}
             for each row execute function public.planted_hold_{table}();
-    """ for table, conditions in guards.items())
+    """ for table, conditions in guards.items()]
 
 
 def moments(kind: str, steps: list[str], undone: list[str] | None = None) -> list[Moment]:
@@ -205,12 +206,14 @@ class Control:
         hold = Hold(self, keeper)
         try:
             hold.take()
-            self.sql(hold_statements(held))
+            for statement in hold_statements(held):
+                self.sql(statement)
             yield hold
         finally:
             hold.let_go(keeps_record=True)
-            tables = {record.guard[0] for record in held}
-            self.sql("".join(f"drop function if exists public.planted_hold_{table}() cascade;" for table in tables))
+            # One by one, as they were planted.
+            for table in {record.guard[0] for record in held}:
+                self.sql(f"drop function if exists public.planted_hold_{table}() cascade")
 
     @contextlib.contextmanager
     def busy_template(self) -> Iterator[None]:
