@@ -102,10 +102,10 @@ class Region:
         names = self.psql("postgres", r"select datname from pg_database where datname like 't\_%'").split()
         return max(names, key=lambda name: int(self.psql(name, "select count(*) from fhir.resource")))
 
-    def pgbench(self, database: str, script: pathlib.Path, clients: int, seconds: int) -> float:
+    def pgbench(self, database: str, script: pathlib.Path, clients: int, seconds: int, mode: str = "prepared") -> float:
         """Transactions a second of `script`."""
         text = subprocess.run(
-            [*self.as_postgres(), PG / "pgbench", "-n", "-M", "prepared", "-c", str(clients), "-j", "2",
+            [*self.as_postgres(), PG / "pgbench", "-n", "-M", mode, "-c", str(clients), "-j", "2",
              "-T", str(seconds), "-f", script, "-h", self.state / "run" / "cell-1", "-U", "postgres", database],
             check=True, capture_output=True, text=True).stdout
         for line in text.splitlines():

@@ -26,6 +26,7 @@ import UnixSignals
 struct Medcloudd {
     static func main() async {
         signal(SIGPIPE, SIG_IGN)
+        IdleMemory.keepLargeBlocksApart()
         if CommandLine.arguments.dropFirst().first == "--version" {
             print("medcloudd \(Release.version)")
             return

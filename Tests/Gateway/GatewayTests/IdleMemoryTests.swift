@@ -26,4 +26,17 @@ struct IdleMemoryTests {
             if let after = look.after { memory.trimmed(resident: after << 20, cpu: look.cpu) }
         }
     }
+
+    @Test func `what was in use at a trim and freed with hardly any work is given back later`() {
+        var memory = IdleMemory()
+        let first = memory.shouldTrim(resident: 300 << 20, cpu: 5000)
+        let second = memory.shouldTrim(resident: 300 << 20, cpu: 5100)
+        #expect([first, second] == [false, true])
+        memory.trimmed(resident: 280 << 20, cpu: 5100)
+        var looks: [Bool] = []
+        for look in 1...IdleMemory.patience {
+            looks.append(memory.shouldTrim(resident: 300 << 20, cpu: 5100 + Int64(look)))
+        }
+        #expect(looks == Array(repeating: false, count: IdleMemory.patience - 1) + [true])
+    }
 }

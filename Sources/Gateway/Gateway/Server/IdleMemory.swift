@@ -13,13 +13,15 @@ package struct IdleMemory: Sendable {
     static let quietMilliseconds: Int64 = 500
     /// What there must be above the least that was ever resident, in bytes.
     static let growth: Int64 = 8 << 20
-    /// What was freed since the last time takes work to free: at least this much, in milliseconds. A process that waits for
-    /// its database is quiet too, and what it waits with is not free yet.
+    /// Work that may have freed much, in milliseconds: after so much of it the next quiet look is a reason to trim.
     static let workMilliseconds: Int64 = 20
+    /// Quiet looks after which a trim is repeated without such work. A process that waits for its database is quiet too, what
+    /// it waits with is not free yet, and freeing it takes hardly any work.
+    static let patience = 6
 
     private var lastCPU: Int64?
-    /// Processor time at the last trim.
-    private var trimmedCPU: Int64?
+    /// Processor time at the last trim, and quiet looks since.
+    private var trimmed: (cpu: Int64, looks: Int)?
     /// The fewest bytes that were resident after a trim.
     private var least: Int64 = 0
 
@@ -33,13 +35,26 @@ package struct IdleMemory: Sendable {
     package mutating func shouldTrim(resident: Int64, cpu: Int64) -> Bool {
         defer { lastCPU = cpu }
         guard let lastCPU, cpu - lastCPU < Self.quietMilliseconds, resident > least + Self.growth else { return false }
-        return trimmedCPU.map { cpu - $0 >= Self.workMilliseconds } ?? true
+        guard let last = trimmed else { return true }
+        trimmed?.looks += 1
+        return cpu - last.cpu >= Self.workMilliseconds || last.looks + 1 >= Self.patience
     }
 
     /// Tells what is resident after a trim.
     package mutating func trimmed(resident: Int64, cpu: Int64) {
-        least = trimmedCPU == nil ? resident : min(least, resident)
-        trimmedCPU = cpu
+        least = trimmed == nil ? resident : min(least, resident)
+        trimmed = (cpu, 0)
+    }
+
+    /// Blocks of so many bytes get pages of their own, which go back to the system when they are freed.
+    static let ownPages: Int32 = 1 << 20
+
+    /// Makes the buffers of large bundles leave no holes in the heap. Call it before there are threads.
+    ///
+    /// By itself the allocator raises its limit for such blocks, up to 32 MiB, with each one that is freed (mallopt(3),
+    /// M_MMAP_THRESHOLD, "Dynamic"), and they then lie among the small ones that stay.
+    package static func keepLargeBlocksApart() {
+        mallopt(M_MMAP_THRESHOLD, ownPages)
     }
 
     /// Looks at this process until the task is cancelled.
