@@ -57,10 +57,10 @@ package final class OperationEngine: Sendable {
             }
             for await _ in wakes {
                 do {
-                    for id in try await pass() {
+                    for taken in try await pass() {
                         group.addTask {
                             do {
-                                try await self.carryOut(id)
+                                try await self.carryOut(taken)
                             } catch {
                                 // The group cancels its tasks, those that wake included, but not this loop.
                                 waker.finish()
@@ -81,34 +81,60 @@ package final class OperationEngine: Sendable {
         try await ledger.purge(days: settings.keptDays)
     }
 
+    /// An operation of this term.
+    private struct Taken: Sendable {
+        let record: OperationRecord
+        let deadline: ContinuousClock.Instant
+    }
+
     /// - Returns: the operations that were taken up.
-    private func pass() async throws(CoordinationError) -> [String] {
+    private func pass() async throws(CoordinationError) -> [Taken] {
         try await ledger.settle()
         for id in try await ledger.cancelled() { runs.withLock { $0[id] }?.signal(.cancelled) }
         let free = settings.parallel - runs.withLock { $0.count }
         guard free > 0 else { return [] }
-        var taken: [String] = []
+        var taken: [Taken] = []
         for (record, left) in try await ledger.claim(free) {
-            let run = OperationRun(
-                context: OperationContext(
-                    operation: record, control: leader.control, fencingToken: leader.fencingToken),
-                handler: handlers[record.kind] ?? UnknownOperation(kind: record.kind), timeLeft: left,
-                standing: try await ledger.standing(record.id), ledger: ledger, logger: logger)
-            runs.withLock { $0[record.id] = run }
-            taken.append(record.id)
+            let one = Taken(record: record, deadline: .now + left)
+            try await begin(one)
+            taken.append(one)
         }
         return taken
     }
 
-    private func carryOut(_ id: String) async throws {
+    /// Makes ready to go on where the control database says that it is.
+    private func begin(_ taken: Taken) async throws(CoordinationError) {
+        let record = taken.record
+        let run = OperationRun(
+            context: OperationContext(operation: record, control: leader.control, fencingToken: leader.fencingToken),
+            handler: handlers[record.kind] ?? UnknownOperation(kind: record.kind), timeLeft: taken.deadline - .now,
+            standing: try await ledger.standing(record.id), ledger: ledger, logger: logger)
+        runs.withLock { $0[record.id] = run }
+    }
+
+    /// A record that the database refuses, in a deadlock for example, holds up its own operation only.
+    private func carryOut(_ taken: Taken) async throws {
+        let id = taken.record.id
         defer {
             runs.withLock { _ = $0.removeValue(forKey: id) }
             waker.yield()
         }
-        do {
-            try await runs.withLock { $0[id] }?.run()
-        } catch  where Task.isCancelled {
-            // The next leader takes it up where it was.
+        var refusals = 0
+        while true {
+            do {
+                if refusals > 0 { try await begin(taken) }
+                try await runs.withLock { $0[id] }?.run()
+                return
+            } catch  where Task.isCancelled {
+                // The next leader takes it up where it was.
+                return
+            } catch let error as CoordinationError where error.code == .failed {
+                refusals += 1
+                logger.warning(
+                    "operation cannot be recorded",
+                    metadata: ["operation.id": "\(id)", "operation.kind": "\(taken.record.kind)", "error": "\(error)"])
+                try? await Task.sleep(for: .milliseconds(200 << min(refusals - 1, 7)))
+            }
         }
     }
 }

@@ -101,28 +101,58 @@ import Testing
         }
     }
 
-    @Test(.timeLimit(.minutes(1)))
-    func `an engine whose record is refused ends with the error, whatever else is under way`() async throws {
+    /// Makes the record that `operation` begins its second step fail, so often.
+    private func refuse(_ operation: String, sqlState: String, times: Int, _ fixture: ControlFixture) async throws {
+        try await fixture.pool.withConnection { connection in
+            try await connection.execute(
+                """
+                create sequence public.refused;
+                create function public.refuse() returns trigger language plpgsql as $$
+                begin
+                    if nextval('public.refused') <= \(times) then
+                        raise exception using errcode = '\(sqlState)', message = 'refused';
+                    end if;
+                    return new;
+                end $$;
+                create trigger refuse before insert on control.operation_step for each row
+                when (new.operation = '\(operation)' and new.name = 'second') execute function public.refuse();
+                """)
+        }
+    }
+
+    @Test func `a record that the database refuses holds up its own operation only`() async throws {
         try await withLeader { fixture, leader in
             let journal = Journal()
+            let other = try await fixture.begin("thing.create", subject: "other")
+            let refused = try await fixture.begin("thing.create", subject: "refused")
+            // A deadlock.
+            try await refuse(refused, sqlState: "40P01", times: 2, fixture)
+            let handler = handler(journal) { context in
+                if context.operation.id == other { _ = try await fixture.ended(refused) }
+                return .done
+            }
+            try await fixture.withEngine(leader, [handler]) {
+                let phases = [try await fixture.ended(refused).phase, try await fixture.ended(other).phase]
+                #expect(phases == [.succeeded, .succeeded])
+            }
+            #expect(journal.all.filter { $0 == "second other" }.count == 1)
+            #expect(journal.all.filter { $0 == "second refused" }.count == 1)
+        }
+    }
+
+    @Test(.timeLimit(.minutes(1)))
+    func `an engine whose database is away ends with the error, whatever else is under way`() async throws {
+        try await withLeader { fixture, leader in
             let slow = try await fixture.begin("thing.create", subject: "slow")
             let refused = try await fixture.begin("thing.create", subject: "refused")
-            try await fixture.pool.withConnection { connection in
-                try await connection.execute(
-                    """
-                    create function public.refuse() returns trigger language plpgsql as $$
-                    begin raise exception using errcode = '40P01', message = 'deadlock detected'; end $$;
-                    create trigger refuse before insert or update on control.operation_step for each row
-                    when (new.operation = '\(refused)' and new.name = 'second') execute function public.refuse();
-                    """)
-            }
-            let handler = handler(journal) { context in
-                // The other comes to its record when this one is in the middle of its step.
+            // The server is shutting down.
+            try await refuse(refused, sqlState: "57P01", times: 1, fixture)
+            let handler = handler(Journal()) { context in
                 if context.operation.id == slow { try await Task.sleep(for: .seconds(600)) }
                 return .done
             }
             let engine = OperationEngine(leader: leader, handlers: [handler], logger: Logger(label: "test"))
-            await #expect(throws: CoordinationError.self) { try await engine.run() }
+            await #expect { try await engine.run() } throws: { ($0 as? CoordinationError)?.code == .unavailable }
             #expect(try await fixture.status(refused).phase == .running)
             #expect(try await fixture.status(slow).phase == .running)
         }
