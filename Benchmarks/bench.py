@@ -78,8 +78,8 @@ def ingest(region: Region):
     note("ingest.resources", resources, "resources")
     figure("ingest", resources / seconds, "resources/s", 600, True)
     note("memory.during-ingest", max(region.worker_rss_mb()), "MB")
-    # A worker gives back what the bundles needed once it is quiet, at its next look.
-    time.sleep(15)
+    # A worker gives back what the bundles needed once it is quiet, within four looks.
+    time.sleep(25)
     figure("memory.after-ingest", max(region.worker_rss_mb()), "MB", 75, False)
 
 

@@ -17,15 +17,22 @@ package struct IdleMemory: Sendable {
     static let workMilliseconds: Int64 = 20
     /// Quiet looks after which a trim is repeated without such work. A process that waits for its database is quiet too, what
     /// it waits with is not free yet, and freeing it takes hardly any work.
-    static let patience = 6
+    static let patience = 3
 
-    private var lastCPU: Int64?
+    private var lastCPU: Int64
     /// Processor time at the last trim, and quiet looks since.
     private var trimmed: (cpu: Int64, looks: Int)?
-    /// The fewest bytes that were resident after a trim.
-    private var least: Int64 = 0
+    /// The fewest bytes that were resident at the beginning or after a trim. A first trim may find much in use that is free a
+    /// moment later.
+    private var least: Int64
 
-    package init() {}
+    /// - Parameters:
+    ///   - resident: Bytes of the process in memory, at its beginning.
+    ///   - cpu: Milliseconds of processor time since then.
+    package init(resident: Int64, cpu: Int64) {
+        least = resident
+        lastCPU = cpu
+    }
 
     /// Whether now is the time.
     ///
@@ -34,7 +41,7 @@ package struct IdleMemory: Sendable {
     ///   - cpu: Milliseconds of processor time since the process began.
     package mutating func shouldTrim(resident: Int64, cpu: Int64) -> Bool {
         defer { lastCPU = cpu }
-        guard let lastCPU, cpu - lastCPU < Self.quietMilliseconds, resident > least + Self.growth else { return false }
+        guard cpu - lastCPU < Self.quietMilliseconds, resident > least + Self.growth else { return false }
         guard let last = trimmed else { return true }
         trimmed?.looks += 1
         return cpu - last.cpu >= Self.workMilliseconds || last.looks + 1 >= Self.patience
@@ -42,7 +49,7 @@ package struct IdleMemory: Sendable {
 
     /// Tells what is resident after a trim.
     package mutating func trimmed(resident: Int64, cpu: Int64) {
-        least = trimmed == nil ? resident : min(least, resident)
+        least = min(least, resident)
         trimmed = (cpu, 0)
     }
 
@@ -59,7 +66,8 @@ package struct IdleMemory: Sendable {
 
     /// Looks at this process until the task is cancelled.
     package static func run() async throws {
-        var memory = IdleMemory()
+        var memory = IdleMemory(
+            resident: ProcessMetrics.residentBytes() ?? 0, cpu: ProcessMetrics.cpuMilliseconds())
         while true {
             try await Task.sleep(for: interval)
             guard let resident = ProcessMetrics.residentBytes(),
