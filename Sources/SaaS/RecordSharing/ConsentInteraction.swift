@@ -2,7 +2,6 @@ import ClinicalData
 import CloudHTTP
 import CloudIdentity
 import CloudModel
-import Crypto
 import HTTPTypes
 import ModuleKit
 import NIOCore
@@ -20,12 +19,8 @@ struct ConsentInteraction: Sendable {
     func record(_ body: ByteBuffer) async throws -> ModuleResponse {
         try await authorize(.create, RegionalRequest(.create, type: .consent), patient: nil)
         try exchange.checkParameters([])
-        guard exchange.headers[.ifNoneExist] == nil else {
-            throw Problem(
-                .invalidInput, "Consents are not recorded by condition; repeat a request with its Idempotency-Key.",
-                fields: [Self.field("header:If-None-Exist", "not served here")])
-        }
-        return try await once(try request("POST", body), creates: true) { request in
+        try exchange.refuseCondition()
+        return try await once(try exchange.repeatable("POST", body), creates: true) { request in
             try await write(body, id: nil, request)
         }
     }
@@ -35,29 +30,14 @@ struct ConsentInteraction: Sendable {
         try await authorize(
             .update, RegionalRequest(.update, type: .consent, resourceID: id.text), patient: nil)
         try exchange.checkParameters([])
-        return try await once(try request("PUT \(id.text)", body), creates: false) { request in
+        return try await once(try exchange.repeatable("PUT \(id.text)", body), creates: false) { request in
             try await write(body, id: id, request)
         }
     }
 
-    /// What the Idempotency-Key says; nil without one.
-    private func request(_ operation: String, _ body: ByteBuffer) throws(Problem) -> ConsentRequest? {
-        guard let key = exchange.headers[.idempotencyKey] else { return nil }
-        guard (1...255).contains(key.utf8.count), key.utf8.allSatisfy({ (0x21...0x7E).contains($0) }) else {
-            throw Problem(
-                .invalidInput, "An Idempotency-Key is 1 to 255 visible ASCII characters.",
-                fields: [Self.field("header:Idempotency-Key", "1 to 255 visible ASCII characters")])
-        }
-        var hash = SHA256()
-        // If-Match changes what the request asks for.
-        hash.update(data: Array((exchange.headers[.ifMatch] ?? "").utf8) + [0])
-        body.withUnsafeReadableBytes { hash.update(bufferPointer: $0) }
-        return ConsentRequest(operation: operation, key: key, digest: Array(hash.finalize()))
-    }
-
     /// Writes, unless the same request did before: then the answer is the same, whatever is true by now.
     private func once(
-        _ request: ConsentRequest?, creates: Bool, _ write: (ConsentRequest?) async throws -> ConsentRecord
+        _ request: RepeatableRequest?, creates: Bool, _ write: (RepeatableRequest?) async throws -> ConsentRecord
     ) async throws -> ModuleResponse {
         let record: ConsentRecord
         do {
@@ -75,9 +55,9 @@ struct ConsentInteraction: Sendable {
         return response
     }
 
-    private func write(_ body: ByteBuffer, id: RegionID?, _ request: ConsentRequest?) async throws -> ConsentRecord {
-        let document = try document(body)
-        let expected = try expectedVersion()
+    private func write(_ body: ByteBuffer, id: RegionID?, _ request: RepeatableRequest?) async throws -> ConsentRecord {
+        let document = try exchange.document(body, of: .consent, else: .consentRefused)
+        let expected = try exchange.expectedVersion()
         if let id, let named = document.root["id"], !named.stringIs(id.text) {
             throw Self.refused([.init(place: "Consent.id", rule: "It must be the id in the URL.")])
         }
@@ -100,42 +80,6 @@ struct ConsentInteraction: Sendable {
         } catch {
             throw Self.problem(error, terms)
         }
-    }
-
-    private func document(_ body: ByteBuffer) throws -> JSONDocument {
-        if let text = exchange.headers[.contentType] {
-            let allowed = ["application/fhir+json", "application/json", "text/json"]
-            guard let type = MediaType(parsing: text), allowed.contains(type.essence) else {
-                throw Problem(
-                    .unsupportedMediaType, "The body must be application/fhir+json.",
-                    fields: [Self.field("header:Content-Type", "application/fhir+json")])
-            }
-        }
-        guard body.readableBytes > 0 else { throw Problem(.malformedJSON, "The request has no body.") }
-        let document = try JSONDocument(Array(body.readableBytesView))
-        guard document.root.kind == .object, document.root["resourceType"]?.stringIs("Consent") == true else {
-            throw Problem(.invalidInput, "The body must be a Consent.", fields: [Self.field("resourceType", "Consent")])
-        }
-        let issues = exchange.services.definitions.validate(document: document, type: .consent)
-            .filter { $0.severity == .error }
-        guard issues.isEmpty else {
-            throw Problem(
-                .consentRefused, "It is no valid Consent of FHIR R4.",
-                fields: issues.prefix(50).map { Self.field($0.expression, $0.diagnostics) })
-        }
-        return document
-    }
-
-    /// The version of If-Match; nil = any.
-    private func expectedVersion() throws(Problem) -> Int32? {
-        guard let text = exchange.headers[.ifMatch] else { return nil }
-        guard case .tags(let tags)? = EntityTagCondition(parsing: text), tags.count == 1 else {
-            throw Problem(
-                .invalidInput, "If-Match must name one version, as W/\"3\".",
-                fields: [Self.field("header:If-Match", "one version, as W/\"3\"")])
-        }
-        guard let version = tags[0].version, version > 0 else { throw Problem(.preconditionFailed) }
-        return version
     }
 
     /// The databases of the institutions that the terms name: who they are, whatever their names will mean later.

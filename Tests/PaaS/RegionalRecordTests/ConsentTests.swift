@@ -111,7 +111,7 @@ import Testing
 
     @Test func `a repeated request writes once, whatever happened since`() async throws {
         let fixture = try await SharingFixture()
-        let request = ConsentRequest(operation: "POST", key: "key-1", digest: [1])
+        let request = RepeatableRequest(operation: "POST", key: "key-1", digest: [1])
         let bureau = SharingFixture.asker(fixture.bureau)
         #expect(try await fixture.sharing.written(by: request, by: bureau) == nil)
         // Together: one writes, the others wait for it and get what it wrote.
@@ -125,19 +125,19 @@ import Testing
         let search = ConsentSearch(patient: fixture.patient, status: nil, before: nil, limit: 10)
         #expect(try await fixture.sharing.consents(search, query: "", by: bureau).count == 1)
         let id = try #require(made.first).id
-        let revocation = ConsentRequest(operation: "PUT \(id)", key: "key-1", digest: [1])
+        let revocation = RepeatableRequest(operation: "PUT \(id)", key: "key-1", digest: [1])
         let revoked = try await fixture.write(try fixture.terms(.inactive), id: id, request: revocation)
         let again = try await fixture.write(try fixture.terms(.inactive), id: id, request: revocation)
         #expect(revoked.version == 2 && again.version == 2)
         #expect(try await fixture.sharing.written(by: request, by: bureau)?.version == 1)
         await #expect {
             try await fixture.write(
-                try fixture.terms(), request: ConsentRequest(operation: "POST", key: "key-1", digest: [2]))
+                try fixture.terms(), request: RepeatableRequest(operation: "POST", key: "key-1", digest: [2]))
         } throws: {
             ($0 as? RegionalRecordError)?.code == .keyReused
         }
         // A request that was refused is none that was carried out.
-        let draft = ConsentRequest(operation: "POST", key: "key-2", digest: [3])
+        let draft = RepeatableRequest(operation: "POST", key: "key-2", digest: [3])
         await #expect(throws: RegionalRecordError.self) {
             try await fixture.write(try fixture.terms(.inactive), request: draft)
         }

@@ -99,7 +99,7 @@ struct SharingFixture: Sendable {
     @discardableResult
     func write(
         _ terms: ConsentTerms, id: RegionID? = nil, expected: Int32? = nil, by recorder: TenantID? = nil,
-        request: ConsentRequest? = nil
+        request: RepeatableRequest? = nil
     ) async throws -> ConsentRecord {
         guard let identity = id ?? RegionID(ResourceID.make()) else { throw TestFailure(what: "id") }
         return try await sharing.write(

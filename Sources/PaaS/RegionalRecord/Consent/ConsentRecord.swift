@@ -19,24 +19,6 @@ package struct ConsentRecord: Sendable {
     }
 }
 
-/// What tells a request to write a consent from others, when its client may repeat it: the Idempotency-Key and the request.
-package struct ConsentRequest: Sendable, Hashable {
-    /// `POST`, or `PUT` with the consent's id.
-    package let operation: String
-    /// 1 to 255 characters.
-    package let key: String
-    /// Of all that the answer depends on.
-    package let digest: [UInt8]
-
-    package init(operation: String, key: String, digest: [UInt8]) {
-        self.operation = operation
-        self.key = key
-        self.digest = digest
-    }
-
-    fileprivate var values: [PostgresValue] { [.text(operation), .text(key), .bytes(digest)] }
-}
-
 /// Which consents a search finds, and where its page begins.
 package struct ConsentSearch: Sendable {
     /// The place behind a consent in the order of the search: newest first.
@@ -84,7 +66,7 @@ extension SharingDatabase {
     ///   `key-reused`.
     package func write(
         _ terms: ConsentTerms, id: RegionID, creates: Bool, expected: Int32?, databases: [String], content: ByteBuffer,
-        request: ConsentRequest?, by asker: Asker
+        request: RepeatableRequest?, by asker: Asker
     ) async throws(RegionalRecordError) -> ConsentRecord {
         let values: [PostgresValue] = [
             .uuid(id.text), .bool(creates), .int4(expected ?? 0), .uuid(terms.patient.text),
@@ -106,7 +88,7 @@ extension SharingDatabase {
     ///
     /// - Throws: `key-reused`.
     package func written(
-        by request: ConsentRequest, by asker: Asker
+        by request: RepeatableRequest, by asker: Asker
     ) async throws(RegionalRecordError) -> ConsentRecord? {
         try Self.records(try await call(Self.writtenStatement, asker.values + request.values)).first
     }

@@ -1,0 +1,74 @@
+import ClinicalData
+import CloudHTTP
+import Crypto
+import HTTPTypes
+import NIOCore
+import RegionalRecord
+import StrictJSON
+
+/// What all writes at the region's base share.
+extension SharingExchange {
+    /// What the Idempotency-Key says; nil without one.
+    func repeatable(_ operation: String, _ body: ByteBuffer) throws(Problem) -> RepeatableRequest? {
+        guard let key = headers[.idempotencyKey] else { return nil }
+        guard (1...255).contains(key.utf8.count), key.utf8.allSatisfy({ (0x21...0x7E).contains($0) }) else {
+            throw Problem(
+                .invalidInput, "An Idempotency-Key is 1 to 255 visible ASCII characters.",
+                fields: [.init(pointer: "header:Idempotency-Key", detail: "1 to 255 visible ASCII characters")])
+        }
+        var hash = SHA256()
+        // If-Match changes what the request asks for.
+        hash.update(data: Array((headers[.ifMatch] ?? "").utf8) + [0])
+        body.withUnsafeReadableBytes { hash.update(bufferPointer: $0) }
+        return RepeatableRequest(operation: operation, key: key, digest: Array(hash.finalize()))
+    }
+
+    /// Refuses a conditional create.
+    func refuseCondition() throws(Problem) {
+        guard headers[.ifNoneExist] == nil else {
+            throw Problem(
+                .invalidInput, "Nothing is recorded by condition here; repeat a request with its Idempotency-Key.",
+                fields: [.init(pointer: "header:If-None-Exist", detail: "not served here")])
+        }
+    }
+
+    /// The version of If-Match; nil = any.
+    func expectedVersion() throws(Problem) -> Int32? {
+        guard let text = headers[.ifMatch] else { return nil }
+        guard case .tags(let tags)? = EntityTagCondition(parsing: text), tags.count == 1 else {
+            throw Problem(
+                .invalidInput, "If-Match must name one version, as W/\"3\".",
+                fields: [.init(pointer: "header:If-Match", detail: "one version, as W/\"3\"")])
+        }
+        guard let version = tags[0].version, version > 0 else { throw Problem(.preconditionFailed) }
+        return version
+    }
+
+    /// The resource in a body: valid FHIR R4 of this type.
+    ///
+    /// - Parameter code: of the refusal when it is not valid.
+    func document(_ body: ByteBuffer, of type: ResourceType, else code: ProblemCode) throws -> JSONDocument {
+        if let text = headers[.contentType] {
+            let allowed = ["application/fhir+json", "application/json", "text/json"]
+            guard let type = MediaType(parsing: text), allowed.contains(type.essence) else {
+                throw Problem(
+                    .unsupportedMediaType, "The body must be application/fhir+json.",
+                    fields: [.init(pointer: "header:Content-Type", detail: "application/fhir+json")])
+            }
+        }
+        guard body.readableBytes > 0 else { throw Problem(.malformedJSON, "The request has no body.") }
+        let document = try JSONDocument(Array(body.readableBytesView))
+        guard document.root.kind == .object, document.root["resourceType"]?.stringIs(type.name) == true else {
+            throw Problem(
+                .invalidInput, "The body must be a \(type.name).",
+                fields: [.init(pointer: "resourceType", detail: type.name)])
+        }
+        let issues = services.definitions.validate(document: document, type: type).filter { $0.severity == .error }
+        guard issues.isEmpty else {
+            throw Problem(
+                code, "It is no valid \(type.name) of FHIR R4.",
+                fields: issues.prefix(50).map { .init(pointer: $0.expression, detail: $0.diagnostics) })
+        }
+        return document
+    }
+}
