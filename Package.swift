@@ -204,6 +204,7 @@ let package = Package(
                 .embedInCode("Migrations/V0004__outbox.sql"),
                 .embedInCode("Migrations/V0005__read_batches.sql"),
                 .embedInCode("Migrations/V0006__search_in_order.sql"),
+                .embedInCode("Migrations/V0007__booking_blacklist.sql"),
             ]),
         /// Clients, keys and the authorization server of a tenant.
         .target(
@@ -255,6 +256,16 @@ let package = Package(
                 .embedInCode("Migrations/V0004__feed_in_sets.sql"),
                 .embedInCode("Migrations/V0005__add_consents_up.sql"),
             ]),
+        /// The region's booking blacklist: no-shows come up, entries are decided, each tenant's database gets a copy.
+        .target(
+            name: "BookingBlacklist",
+            dependencies: [
+                "ClinicalData", "CloudModel", "EventBus", "PostgresDriver", "RegionalRecord", "StrictJSON",
+                "TenantRegistry",
+                .product(name: "NIOCore", package: "swift-nio"),
+            ],
+            path: "Sources/PaaS/BookingBlacklist",
+            resources: [.embedInCode("Migrations/V0006__create_blacklist.sql")]),
 
         // MARK: SaaS — one module each
 
@@ -275,7 +286,8 @@ let package = Package(
         .target(
             name: "RecordSharing",
             dependencies: [
-                "ClinicalData", "CloudHTTP", "CloudIdentity", "CloudModel", "ModuleKit", "PostgresDriver",
+                "BookingBlacklist", "ClinicalData", "CloudHTTP", "CloudIdentity", "CloudModel", "ModuleKit",
+                "PostgresDriver",
                 "RegionalRecord", "StrictJSON", "TenantRegistry",
                 .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "HTTPTypes", package: "swift-http-types"),
@@ -336,8 +348,9 @@ let package = Package(
         .executableTarget(
             name: "medcloudd",
             dependencies: [
-                "ApplicationRegistry", "ClinicalData", "CloudIdentity", "CloudModel", "CloudTelemetry", "EventBus",
-                "Gateway", "HealthRecordExchange", "ModuleKit", "PostgresDriver", "RecordSharing", "RegionalRecord",
+                "ApplicationRegistry", "BookingBlacklist", "ClinicalData", "CloudIdentity", "CloudModel",
+                "CloudTelemetry", "EventBus", "Gateway", "HealthRecordExchange", "ModuleKit", "PostgresDriver",
+                "RecordSharing", "RegionalRecord",
                 "ResourcePools", "SchemaCatalog", "SchemaMigration", "TenantRegistry",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
@@ -350,8 +363,8 @@ let package = Package(
         .target(
             name: "SchemaCatalog",
             dependencies: [
-                "ApplicationRegistry", "ClinicalData", "Coordination", "EventBus", "RegionalRecord", "ResourcePools",
-                "SchemaMigration", "TenantRegistry",
+                "ApplicationRegistry", "BookingBlacklist", "ClinicalData", "Coordination", "EventBus", "RegionalRecord",
+                "ResourcePools", "SchemaMigration", "TenantRegistry",
             ],
             path: "Sources/Executables/SchemaCatalog"),
         /// What the controller is made of: the place where operations and duties are registered.
@@ -495,6 +508,15 @@ let package = Package(
             ],
             path: "Tests/PaaS/RegionalRecordTests"),
         .testTarget(
+            name: "BookingBlacklistTests",
+            dependencies: [
+                "BookingBlacklist", "ClinicalData", "CloudModel", "CloudTelemetry", "EventBus", "PostgresDriver",
+                "RegionalRecord", "StrictJSON", "TenantRegistry", "TestSupport",
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"),
+            ],
+            path: "Tests/PaaS/BookingBlacklistTests"),
+        .testTarget(
             name: "HealthRecordExchangeTests",
             dependencies: [
                 "ClinicalData", "CloudHTTP", "CloudIdentity", "CloudModel", "HealthRecordExchange", "ModuleKit",
@@ -514,7 +536,8 @@ let package = Package(
         .testTarget(
             name: "GatewayTests",
             dependencies: [
-                "ApplicationRegistry", "CloudHTTP", "CloudIdentity", "CloudModel", "CloudTelemetry", "EventBus",
+                "ApplicationRegistry", "BookingBlacklist", "CloudHTTP", "CloudIdentity", "CloudModel", "CloudTelemetry",
+                "EventBus",
                 "Gateway",
                 "HealthRecordExchange", "ModuleKit", "PostgresDriver", "RecordSharing", "RegionalRecord",
                 "ResourcePools", "SchemaMigration", "StrictJSON",

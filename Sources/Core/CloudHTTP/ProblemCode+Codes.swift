@@ -22,7 +22,8 @@ extension ProblemCode {
     package static let consentRequired = ProblemCode(
         "consent-required", status: 403, title: "No consent permits this institution this purpose now.")
     package static let bureauRequired = ProblemCode(
-        "bureau-required", status: 403, title: "Only the bureau's clients record consents and read access logs.")
+        "bureau-required", status: 403,
+        title: "Only the bureau's clients record consents and flags, and read access logs.")
     package static let originNotAllowed = ProblemCode(
         "origin-not-allowed", status: 403, title: "This origin is not registered with the tenant.")
     package static let notFound = ProblemCode("not-found", status: 404, title: "There is nothing at this address.")
@@ -55,6 +56,8 @@ extension ProblemCode {
         "unsupported-media-type", status: 415, title: "The operation does not take this Content-Type.")
     package static let consentRefused = ProblemCode(
         "consent-refused", status: 422, title: "The consent breaks a rule of the region.")
+    package static let flagRefused = ProblemCode(
+        "flag-refused", status: 422, title: "The flag breaks a rule of the region's booking blacklist.")
     package static let idempotencyMismatch = ProblemCode(
         "idempotency-mismatch", status: 422, title: "This Idempotency-Key was used with another request.")
     package static let illegalTransition = ProblemCode(
@@ -85,7 +88,8 @@ extension ProblemCode {
         malformedRequest, malformedJSON, invalidInput, unknownParameter, idempotencyKeyRequired, unauthenticated,
         insufficientScope, institutionRequired, purposeRequired, consentRequired, bureauRequired, originNotAllowed,
         notFound, methodNotAllowed, notAcceptable, requestTimeout, conflict,
-        tooLate, quotaExceeded, cellFull, noCompute, idempotencyInProgress, consentRefused, holderUnavailable,
+        tooLate, quotaExceeded, cellFull, noCompute, idempotencyInProgress, consentRefused, flagRefused,
+        holderUnavailable,
         preconditionFailed,
         contentTooLarge,
         uriTooLong,

@@ -1,4 +1,5 @@
 import ApplicationRegistry
+import BookingBlacklist
 import ClinicalData
 import Coordination
 import EventBus
@@ -15,7 +16,9 @@ extension RegionSchemas {
                 name: "control",
                 embedded: TenantRegistryMigrations.files + ApplicationRegistryMigrations.files
                     + CoordinationMigrations.files + ResourcePoolMigrations.files),
-            region: try .from(name: "region", embedded: RegionalRecordMigrations.files + EventBusMigrations.files),
+            region: try .from(
+                name: "region",
+                embedded: RegionalRecordMigrations.files + EventBusMigrations.files + BookingBlacklistMigrations.files),
             tenant: try .from(name: "tenant", embedded: TenantSchema.files))
     }
 }

@@ -1,4 +1,5 @@
 import ApplicationRegistry
+import BookingBlacklist
 import ClinicalData
 import CloudIdentity
 import CloudModel
@@ -85,26 +86,43 @@ struct Medcloudd {
             pool: PostgresPool(
                 configuration: RegionDatabase.configuration(state: state, key: key), maximumConnections: 16,
                 eventLoopGroup: loops, logger: log))
-        let index = PatientIndexFeed(
-            region: region, base: { endpoints.fhirBase($0) },
-            today: { String(FHIRInstant.text(microsecondsSince1970()).prefix(10)) })
-        let outbox = OutboxPump(
-            consumer: index, region: region, control: control, databases: databases,
-            holder: "\(configuration.worker)-\(UInt64.random(in: 0 ... .max))",
-            metrics: OutboxMetrics(registry: registry, worker: configuration.worker, consumer: index.name),
+        let today: @Sendable () -> String = { String(FHIRInstant.text(microsecondsSince1970()).prefix(10)) }
+        let rule = configuration.barNoShows.map { noShows in
+            BlacklistRule(
+                noShows: noShows, withinMonths: configuration.barWithinMonths, barMonths: configuration.barMonths)
+        }
+        let consumers: [any EventConsumer] = [
+            PatientIndexFeed(region: region, base: { endpoints.fhirBase($0) }, today: today),
+            BlacklistFeed(region: region, rule: rule, base: { endpoints.fhirBase($0) }, today: today),
+        ]
+        let holder = "\(configuration.worker)-\(UInt64.random(in: 0 ... .max))"
+        let outboxes = consumers.map { consumer in
+            OutboxPump(
+                consumer: consumer, region: region, control: control, databases: databases, holder: holder,
+                metrics: OutboxMetrics(registry: registry, worker: configuration.worker, consumer: consumer.name),
+                logger: log)
+        }
+        // What the region says and the tenants' databases have a copy of.
+        let blacklistCopy = BlacklistCopy(region: region)
+        let copies = RegionCopyPump(
+            copy: blacklistCopy, region: region, control: control, databases: databases, holder: holder,
+            metrics: OutboxMetrics(registry: registry, worker: configuration.worker, consumer: blacklistCopy.name),
             logger: log)
 
         // The modules.
         let modules: [any Module] = [
             HealthRecordExchange(
                 cursorKey: key.derived(purpose: "cursor"),
-                didWrite: { outbox.committed($0) })
+                didWrite: { tenant in
+                    for outbox in outboxes { outbox.committed(tenant) }
+                })
         ]
         var sharing = SharingSettings()
         sharing.holderDeadline = .seconds(configuration.holderDeadline)
         sharing.tellsWithheld = configuration.tellsWithheld
         let regionModule = RecordSharing(
-            region: SharingDatabase(region: region), control: control, holders: databases,
+            region: SharingDatabase(region: region), blacklist: BlacklistDatabase(region: region), control: control,
+            holders: databases,
             endpoints: endpoints, settings: sharing, cursorKey: key.derived(purpose: "sharing cursor"),
             now: microsecondsSince1970)
         let served: [any ServedModule] = modules + [regionModule]
@@ -172,9 +190,10 @@ struct Medcloudd {
         let background =
             [
                 BackgroundService { await databases.run() }, BackgroundService { try await revocations.run() },
-                BackgroundService { try await outbox.run() },
+                BackgroundService { try await copies.run() },
                 BackgroundService { await feed.run() }, BackgroundService { try await IdleMemory.run() },
             ]
+            + outboxes.map { outbox in BackgroundService { try await outbox.run() } }
             + served.map { module in BackgroundService { try await module.run() } }
         var group = ServiceGroupConfiguration(
             services: (background.map { $0 as any Service } + [server]).map { .init(service: $0) },

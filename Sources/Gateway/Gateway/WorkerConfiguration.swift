@@ -31,12 +31,18 @@ package struct WorkerConfiguration: Sendable, Hashable {
     package let holderDeadline: Int
     /// Whether a regional answer says how many institutions hold what no consent permits.
     package let tellsWithheld: Bool
+    /// So many no-shows bar a person from booking; nil = the region bars nobody by itself.
+    package let barNoShows: Int?
+    /// Within so many months, for so many months from the last of them.
+    package let barWithinMonths: Int
+    package let barMonths: Int
 
     /// Every key with its argument. The environment's name is `MEDCLOUD_` and the key in capitals.
     package static let keys = [
         "state", "base-url", "listen-fd", "bind", "worker", "tls-certificate", "tls-key", "log-level", "event-loops",
         "max-connections", "tenant-concurrency", "request-deadline", "bundle-deadline", "idle-timeout",
-        "header-timeout", "drain-timeout", "holder-deadline", "tell-withheld",
+        "header-timeout", "drain-timeout", "holder-deadline", "tell-withheld", "bar-no-shows", "bar-within-months",
+        "bar-months",
     ]
 
     /// - Parameters:
@@ -90,6 +96,9 @@ package struct WorkerConfiguration: Sendable, Hashable {
             throw Failure(description: "--tell-withheld is \"\(tells)\"; true or false would do")
         }
         tellsWithheld = tells == "true"
+        barNoShows = try values.integer("bar-no-shows", in: 1...100)
+        barWithinMonths = try values.integer("bar-within-months", in: 1...120) ?? 12
+        barMonths = try values.integer("bar-months", in: 1...120) ?? 1
     }
 
     /// Where connections come from.

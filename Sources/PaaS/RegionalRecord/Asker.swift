@@ -1,5 +1,5 @@
 package import CloudModel
-import PostgresDriver
+package import PostgresDriver
 package import TenantRegistry
 
 /// Who asks the region and for whom, as every decision and audit row of the request names it. All of it comes from the
@@ -36,7 +36,7 @@ package struct Asker: Sendable, Hashable {
     }
 
     /// The first two arguments of the functions in `region`: acting, asker.
-    var values: [PostgresValue] {
+    package var values: [PostgresValue] {
         [
             .text(institution.rawValue),
             .textArray([client, practitioner, purpose, requestID, source, database, createdAt]),

@@ -1,18 +1,18 @@
-import StrictJSON
+package import StrictJSON
 
 /// What a Patient resource states of who the person is: all of it that leaves the institution.
-struct PatientClaims: Sendable, Equatable {
+package struct PatientClaims: Sendable, Equatable {
     /// Sorted, none twice.
-    let identifiers: [PersonIdentifier]
+    package let identifiers: [PersonIdentifier]
     /// Ids of patients of the same institution that are the same person, because this one replaces them or was replaced.
-    let samePatients: [String]
+    package let samePatients: [String]
 
     static let maximumIdentifiers = 20
 
     /// - Parameters:
     ///   - today: `2026-11-29`; an identifier whose period ended before is not used.
     ///   - base: the institution's FHIR base without a slash at its end.
-    init(_ patient: JSONNode, today: String, base: String) {
+    package init(_ patient: JSONNode, today: String, base: String) {
         let birthDate = patient["birthDate"]?.string
         var found: Set<PersonIdentifier> = []
         for node in Self.elements(patient, "identifier") {

@@ -144,6 +144,10 @@ extension ResourceType {
         guard let type = ResourceType.named("Consent") else { preconditionFailure("R4 has consents") }
         return type
     }()
+    static let flag: ResourceType = {
+        guard let type = ResourceType.named("Flag") else { preconditionFailure("R4 has flags") }
+        return type
+    }()
     static let auditEvent: ResourceType = {
         guard let type = ResourceType.named("AuditEvent") else { preconditionFailure("R4 has audit events") }
         return type

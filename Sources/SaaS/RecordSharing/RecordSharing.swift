@@ -1,3 +1,4 @@
+package import BookingBlacklist
 package import ClinicalData
 import CloudHTTP
 package import CloudIdentity
@@ -21,14 +22,16 @@ package struct RecordSharing: RegionModule {
     ///   - cursorKey: signs cursors; at least 32 bytes, the same at every worker.
     ///   - now: microseconds since 1970.
     package init(
-        definitions: Definitions = .r4, region: SharingDatabase, control: ControlDatabase, holders: TenantDatabases,
+        definitions: Definitions = .r4, region: SharingDatabase, blacklist: BlacklistDatabase,
+        control: ControlDatabase, holders: TenantDatabases,
         endpoints: IdentityEndpoints, settings: SharingSettings = SharingSettings(), cursorKey: [UInt8],
         now: @escaping @Sendable () -> Int64
     ) {
         services = SharingServices(
             definitions: definitions, store: ClinicalStore(),
             search: SearchEngine(definitions: definitions, cursorKey: cursorKey), auditLog: AuditLog(),
-            cursors: SharingCursor(key: cursorKey), region: region, control: control, holders: holders,
+            cursors: SharingCursor(key: cursorKey), region: region, blacklist: blacklist, control: control,
+            holders: holders,
             endpoints: endpoints, settings: settings, now: now)
         capabilities = SharingCapabilities(definitions: definitions)
     }
@@ -52,6 +55,12 @@ package struct RecordSharing: RegionModule {
             ModuleRoute(.put, "/Consent/{id}", "updateConsent"),
             ModuleRoute(.get, "/Consent/{id}/_history", "listConsentVersions"),
             ModuleRoute(.get, "/Consent/{id}/_history/{version}", "readConsentVersion"),
+            ModuleRoute(.post, "/Flag", "recordFlag"),
+            ModuleRoute(.get, "/Flag", "searchFlags"),
+            ModuleRoute(.get, "/Flag/{id}", "readFlag"),
+            ModuleRoute(.put, "/Flag/{id}", "updateFlag"),
+            ModuleRoute(.get, "/Flag/{id}/_history", "listFlagVersions"),
+            ModuleRoute(.get, "/Flag/{id}/_history/{version}", "readFlagVersion"),
             ModuleRoute(.get, "/AuditEvent", "readAccessLog"),
         ]
     }
@@ -60,6 +69,8 @@ package struct RecordSharing: RegionModule {
         do {
             return try await answer(request)
         } catch let error as RegionalRecordError {
+            throw Self.problem(error) ?? error
+        } catch let error as BlacklistError {
             throw Self.problem(error) ?? error
         } catch let error as JSONError {
             throw Problem(
@@ -72,6 +83,7 @@ package struct RecordSharing: RegionModule {
         let patients = PatientInteraction(exchange: exchange)
         let records = RecordInteraction(exchange: exchange)
         let consents = ConsentInteraction(exchange: exchange)
+        let flags = FlagInteraction(exchange: exchange)
         switch try SharingInteraction(request.method, path: request.path) {
         case .capabilities: return metadata(exchange.base)
         case .findPatient: return try await patients.find()
@@ -88,6 +100,15 @@ package struct RecordSharing: RegionModule {
         case .updateConsent(let id): return try await consents.update(id, request.body)
         case .consentVersions(let id): return try await consents.versions(id)
         case .readConsentVersion(let id, let version): return try await consents.readVersion(id, version: version)
+        case .recordFlag: return try await flags.record(request.body)
+        case .searchFlags:
+            // The flags that holders have of a patient are searched like their other records.
+            let isOfPatient = exchange.query.parameters.contains { ["patient", "subject"].contains($0.name) }
+            return try await isOfPatient ? records.search(.flag) : flags.search()
+        case .readFlag(let id): return try await flags.read(id)
+        case .updateFlag(let id): return try await flags.update(id, request.body)
+        case .flagVersions(let id): return try await flags.versions(id)
+        case .readFlagVersion(let id, let version): return try await flags.readVersion(id, version: version)
         case .accessLog: return try await AccessLogInteraction(exchange: exchange).search()
         }
     }
@@ -107,6 +128,15 @@ package struct RecordSharing: RegionModule {
         switch error.code {
         case .unavailable: Problem(.unavailable, "The region's index does not answer now.", retryAfter: 1)
         case .unknownConsent: .nothingShared
+        default: nil
+        }
+    }
+
+    /// The same for the blacklist.
+    private static func problem(_ error: BlacklistError) -> Problem? {
+        switch error.code {
+        case .unavailable: Problem(.unavailable, "The region's blacklist does not answer now.", retryAfter: 1)
+        case .unknownEntry: .nothingShared
         default: nil
         }
     }

@@ -74,7 +74,7 @@ struct SharingCapabilities: Sendable {
                 for code in interactions(type) { json.object { $0.member("code", code) } }
             }
             if type != .auditEvent {
-                json.member("versioning", type == .consent ? "versioned-update" : "versioned")
+                json.member("versioning", Self.isWritten(type) ? "versioned-update" : "versioned")
                 json.member("readHistory", true)
             }
             json.arrayMember("searchParam") { json in
@@ -96,10 +96,13 @@ struct SharingCapabilities: Sendable {
         }
     }
 
+    /// The types of which the region has resources of its own that clients write.
+    private static func isWritten(_ type: ResourceType) -> Bool { type == .consent || type == .flag }
+
     private func interactions(_ type: ResourceType) -> [String] {
         if type == .auditEvent { return ["search-type"] }
         let reads = ["read", "vread", "history-instance", "search-type"]
-        return type == .consent ? reads + ["create", "update"] : reads
+        return Self.isWritten(type) ? reads + ["create", "update"] : reads
     }
 
     private func parameters(_ type: ResourceType) -> [(String, String)] {
@@ -108,6 +111,8 @@ struct SharingCapabilities: Sendable {
         if type == .consent { return [("patient", "reference"), ("status", "token")] }
         let own = SearchCapabilities(definitions: definitions).parameters(of: type)
             .filter { $0.type != "reference" && $0.name != "_id" }.map { ($0.name, $0.type) }
-        return [("patient", "reference")] + own
+        // subject: by identifier, `subject:identifier=system|value`, the entries of the blacklist.
+        let ofRegion = type == .flag ? [("subject", "reference"), ("status", "token")] : []
+        return [("patient", "reference")] + ofRegion + own
     }
 }

@@ -1,3 +1,4 @@
+import BookingBlacklist
 import ClinicalData
 import CloudHTTP
 import CloudIdentity
@@ -17,6 +18,7 @@ struct SharingServices: Sendable {
     let auditLog: AuditLog
     let cursors: SharingCursor
     let region: SharingDatabase
+    let blacklist: BlacklistDatabase
     let control: ControlDatabase
     let holders: TenantDatabases
     let endpoints: IdentityEndpoints

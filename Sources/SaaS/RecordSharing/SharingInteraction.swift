@@ -20,6 +20,13 @@ enum SharingInteraction: Sendable, Hashable {
     case updateConsent(RegionID)
     case consentVersions(RegionID)
     case readConsentVersion(RegionID, version: String)
+    case recordFlag
+    /// Entries of the blacklist; with `patient`, flags that holders have of a patient.
+    case searchFlags
+    case readFlag(RegionID)
+    case updateFlag(RegionID)
+    case flagVersions(RegionID)
+    case readFlagVersion(RegionID, version: String)
     case accessLog
 
     /// - Parameter path: decoded segments below the base.
@@ -34,6 +41,7 @@ enum SharingInteraction: Sendable, Hashable {
         let rest = Array(path.dropFirst())
         switch type.name {
         case "Consent": self = try Self.consent(type, method, rest)
+        case "Flag": self = try Self.flag(type, method, rest)
         case "AuditEvent":
             guard rest.isEmpty else { throw .nothingShared }
             self = try Self.pick(method, [.get: .accessLog])
@@ -66,6 +74,20 @@ enum SharingInteraction: Sendable, Hashable {
         case (1, _): return try pick(method, [.get: .readConsent(id), .put: .updateConsent(id)])
         case (2, "_history"): return try pick(method, [.get: .consentVersions(id)])
         case (3, "_history"): return try pick(method, [.get: .readConsentVersion(id, version: rest[2])])
+        default: throw .nothingShared
+        }
+    }
+
+    private static func flag(
+        _ type: ResourceType, _ method: HTTPRequest.Method, _ rest: [String]
+    ) throws(Problem) -> SharingInteraction {
+        guard let text = rest.first else { return try pick(method, [.get: .searchFlags, .post: .recordFlag]) }
+        // A holder's own Flag has an id like its other resources.
+        guard let id = RegionID(text) else { return try shared(type, method, rest) }
+        switch (rest.count, rest.dropFirst().first) {
+        case (1, _): return try pick(method, [.get: .readFlag(id), .put: .updateFlag(id)])
+        case (2, "_history"): return try pick(method, [.get: .flagVersions(id)])
+        case (3, "_history"): return try pick(method, [.get: .readFlagVersion(id, version: rest[2])])
         default: throw .nothingShared
         }
     }

@@ -1,4 +1,5 @@
 import ApplicationRegistry
+import BookingBlacklist
 import CloudHTTP
 import CloudIdentity
 import CloudModel
@@ -83,7 +84,8 @@ private let package = URL(filePath: #filePath).deletingLastPathComponent().delet
             + HealthRoutes(checks: [], registry: MetricsRegistry()).routes
             + DescriptionRoutes(try description()).routes
         let sharing = RecordSharing(
-            region: SharingDatabase(region: RegionDatabase(pool: pool)), control: control,
+            region: SharingDatabase(region: RegionDatabase(pool: pool)),
+            blacklist: BlacklistDatabase(region: RegionDatabase(pool: pool)), control: control,
             holders: TenantDatabases(
                 control: control, state: RegionState(directory: "/nowhere"),
                 key: try RegionKey(bytes: Array(repeating: 1, count: 32)),

@@ -35,8 +35,9 @@ def binaries() -> Path:
 class Region:
     """One running `medcloud up`."""
 
-    def __init__(self, *options: str, compute: bool = False) -> None:
+    def __init__(self, *options: str, compute: bool = False, environment: dict[str, str] | None = None) -> None:
         """`options` are further words of `medcloud up`. A hypervisor of its own is for those who ask for it: it takes time."""
+        self.environment = environment or {}
         chosen = compute or "--hypervisor" in options
         self.options = options if chosen else ("--no-compute", *options)
         self.state = Path(tempfile.mkdtemp(prefix="medcloud-test-"))
@@ -55,7 +56,7 @@ class Region:
             self.process = subprocess.Popen(
                 [binaries() / "medcloud", "up", "--state", self.state, "--port", str(self.port), "--empty", *self.options],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/",
-                preexec_fn=_die_with_parent)
+                env={**os.environ, **self.environment}, preexec_fn=_die_with_parent)
         self.wait_ready()
 
     @property

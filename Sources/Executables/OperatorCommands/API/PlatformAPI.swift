@@ -249,6 +249,7 @@ package struct PlatformAPI: Sendable {
     /// Problems of status 422 that are not about what was written, but about how things stand.
     private static let refusedCodes: [String: CommandFailure.Code] = [
         "illegal-transition": .refused, "plan-not-allowed": .refused, "consent-refused": .refused,
+        "flag-refused": .refused,
         "specification-refused": .invalid, "idempotency-mismatch": .failed,
     ]
 

@@ -10,6 +10,7 @@ package enum TenantSchema {
         ("V0004__outbox.sql", PackageResources.V0004__outbox_sql),
         ("V0005__read_batches.sql", PackageResources.V0005__read_batches_sql),
         ("V0006__search_in_order.sql", PackageResources.V0006__search_in_order_sql),
+        ("V0007__booking_blacklist.sql", PackageResources.V0007__booking_blacklist_sql),
     ]
 
     /// Runs as superuser under the owner's role, after the group role `medcloud_tenant` has been made.

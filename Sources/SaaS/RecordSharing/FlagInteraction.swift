@@ -1,0 +1,220 @@
+import BookingBlacklist
+import ClinicalData
+import CloudHTTP
+import CloudIdentity
+import HTTPTypes
+import ModuleKit
+import NIOCore
+import RegionalRecord
+import StrictJSON
+
+/// The entries of the region's booking blacklist, as Flags: written by the bureau's clients and by the region's rule, searched
+/// by whoever books for an institution.
+struct FlagInteraction: Sendable {
+    let exchange: SharingExchange
+
+    private var blacklist: BlacklistDatabase { exchange.services.blacklist }
+
+    // MARK: Writing
+
+    /// `POST Flag`
+    func record(_ body: ByteBuffer) async throws -> ModuleResponse {
+        try await authorize(.create, RegionalRequest(.create, type: .flag))
+        try exchange.checkParameters([])
+        try exchange.refuseCondition()
+        return try await once(try exchange.repeatable("POST", body), creates: true) { request in
+            try await write(body, id: nil, request)
+        }
+    }
+
+    /// `PUT Flag/ID`: a new version; `status` inactive lifts it.
+    func update(_ id: RegionID, _ body: ByteBuffer) async throws -> ModuleResponse {
+        try await authorize(.update, RegionalRequest(.update, type: .flag, resourceID: id.text))
+        try exchange.checkParameters([])
+        return try await once(try exchange.repeatable("PUT \(id.text)", body), creates: false) { request in
+            try await write(body, id: id, request)
+        }
+    }
+
+    /// Writes, unless the same request did before: then the answer is the same, whatever is true by now.
+    private func once(
+        _ request: RepeatableRequest?, creates: Bool, _ write: (RepeatableRequest?) async throws -> BlacklistRecord
+    ) async throws -> ModuleResponse {
+        let record: BlacklistRecord
+        do {
+            if let request, let written = try await blacklist.written(by: request, by: exchange.asker) {
+                record = written
+            } else {
+                record = try await write(request)
+            }
+        } catch let error as BlacklistError where error.code == .keyReused {
+            throw Problem(.idempotencyMismatch)
+        }
+        var response = ModuleResponse.resource(
+            record.bytes, status: creates ? .created : .ok, version: record.version, lastUpdated: record.recordedAt)
+        response.headers[.location] = "\(exchange.base)/Flag/\(record.id.text)/_history/\(record.version)"
+        return response
+    }
+
+    private func write(
+        _ body: ByteBuffer, id: RegionID?, _ request: RepeatableRequest?
+    ) async throws -> BlacklistRecord {
+        let document = try exchange.document(body, of: .flag, else: .flagRefused)
+        let expected = try exchange.expectedVersion()
+        if let id, let named = document.root["id"], !named.stringIs(id.text) {
+            throw Self.refused([.init(place: "Flag.id", rule: "It must be the id in the URL.")])
+        }
+        let terms: BlacklistTerms
+        do {
+            terms = try BlacklistTerms(document.root, now: exchange.services.now())
+        } catch {
+            throw Self.refused(error.findings)
+        }
+        guard let identity = id ?? RegionID(ResourceID.make()) else { throw Problem(.internalError) }
+        let stored = ResourceBytes.stored(document, id: identity.text) ?? document.bytes
+        do {
+            return try await blacklist.write(
+                terms, id: identity, creates: id == nil, expected: expected, content: ByteBuffer(bytes: stored),
+                request: request, by: exchange.asker)
+        } catch {
+            throw Self.problem(error, terms)
+        }
+    }
+
+    private static func refused(_ findings: [BlacklistTerms.Finding]) -> Problem {
+        Problem(
+            .flagRefused, "The flag breaks \(findings.count == 1 ? "a rule" : "rules") of the region.",
+            fields: findings.map { .init(pointer: $0.place, detail: $0.rule) })
+    }
+
+    private static func problem(_ error: BlacklistError, _ terms: BlacklistTerms) -> any Error {
+        switch error.code {
+        case .personChanged:
+            return refused([
+                .init(place: "Flag.subject", rule: "It stays as it was: another person's entry is another entry.")
+            ])
+        case .periodChanged:
+            return refused([
+                .init(
+                    place: "Flag.period",
+                    rule: "The region sets the period of its own entries: lift this one and record another.")
+            ])
+        case .illegalTransition:
+            let from = error.detail.split(separator: ",").first.map(String.init) ?? ""
+            let allowed = BlacklistTerms.Status(rawValue: from)?.next ?? [.active]
+            let names = allowed.isEmpty ? "none" : allowed.map(\.rawValue).joined(separator: ", ")
+            return Problem(
+                .illegalTransition,
+                "From '\(from)' to '\(terms.status.rawValue)' there is no way. Allowed: \(names).",
+                fields: [.init(pointer: "Flag.status", detail: "allowed: \(names)")])
+        case .versionConflict:
+            return Problem(
+                .preconditionFailed, "The current version is \(error.detail).",
+                fields: [.init(pointer: "header:If-Match", detail: "the current version is \(error.detail)")])
+        default: return error
+        }
+    }
+
+    // MARK: Reading
+
+    /// `GET Flag/ID`
+    func read(_ id: RegionID) async throws -> ModuleResponse {
+        try await authorize(.read, RegionalRequest(.read, type: .flag, resourceID: id.text))
+        try exchange.checkParameters([])
+        guard let record = try await blacklist.entry(id, by: exchange.asker) else { throw Problem.nothingShared }
+        return .resource(record.bytes, version: record.version, lastUpdated: record.recordedAt)
+    }
+
+    /// `GET Flag?subject:identifier=SYSTEM|VALUE`: what bars a person now or later. The bureau finds every entry of a person or
+    /// of everybody, by `status` too.
+    func search() async throws -> ModuleResponse {
+        let request = RegionalRequest(.searchType, type: .flag, query: exchange.queryText)
+        try await exchange.require(.search, on: .flag, for: request)
+        if !exchange.isBureau { try await exchange.requirePurpose(for: request) }
+        try exchange.checkParameters(
+            [Self.identifierName, "_count", "_cursor"] + (exchange.isBureau ? ["status"] : []))
+        let person = try person()
+        let count = max(1, try exchange.count(default: 50, maximum: 1000))
+        let found = try await blacklist.entries(
+            BlacklistSearch(
+                person: person, status: try status(), barsOnly: !exchange.isBureau, before: try position(),
+                limit: count),
+            query: exchange.queryText, by: exchange.asker)
+        var bundle = SharedBundle(base: exchange.base)
+        bundle.link("self", exchange.url("Flag"))
+        if found.count > count {
+            let last = found[count - 1]
+            bundle.link("next", exchange.url("Flag", cursor: "\(last.recordedAt)/\(last.id.text)"))
+        }
+        for record in found.prefix(count) {
+            bundle.add("Flag/" + record.id.text, resource: record.bytes.readableBytesView)
+        }
+        return bundle.response()
+    }
+
+    static let identifierName = "subject:identifier"
+
+    private func person() throws(Problem) -> (system: String, value: String)? {
+        let values = exchange.query.all(Self.identifierName)
+        if values.isEmpty, exchange.isBureau { return nil }
+        let parts = values.first?.split(separator: "|", omittingEmptySubsequences: false) ?? []
+        guard values.count == 1, parts.count == 2, !parts[0].isEmpty, !parts[1].isEmpty else {
+            throw Problem.parameter(
+                Self.identifierName,
+                "Exactly one identifier is needed, as system|value; a patient's records are found by 'patient'.")
+        }
+        // In the form in which entries are kept; what identifies nobody is looked for all the same, because the looking is
+        // recorded.
+        let key = PersonIdentifier(system: String(parts[0]), value: String(parts[1]))
+        return (key?.system ?? String(parts[0]), key?.value ?? String(parts[1]))
+    }
+
+    private func status() throws(Problem) -> BlacklistTerms.Status? {
+        let values = exchange.query.all("status")
+        let status = values.first.flatMap { BlacklistTerms.Status(rawValue: $0) }
+        guard values.isEmpty || (values.count == 1 && status != nil) else {
+            throw Problem.parameter("status", "It must be 'active', 'inactive' or 'entered-in-error'.")
+        }
+        return status
+    }
+
+    private func position() throws(Problem) -> BlacklistSearch.Position? {
+        guard let text = try exchange.cursor("Flag") else { return nil }
+        let parts = text.split(separator: "/")
+        guard parts.count == 2, let at = Int64(parts[0]), let id = RegionID(parts[1]) else { throw .badCursor }
+        return BlacklistSearch.Position(recordedAt: at, id: id)
+    }
+
+    /// `GET Flag/ID/_history`
+    func versions(_ id: RegionID) async throws -> ModuleResponse {
+        try await authorize(.read, RegionalRequest(.historyInstance, type: .flag, resourceID: id.text))
+        try exchange.checkParameters([])
+        let records = try await blacklist.versions(of: id, version: nil, by: exchange.asker)
+        guard !records.isEmpty else { throw Problem.nothingShared }
+        var bundle = SharedBundle(type: "history", base: exchange.base)
+        bundle.link("self", exchange.url("Flag/\(id.text)/_history"))
+        bundle.total = Int64(records.count)
+        for record in records {
+            bundle.addVersion(
+                "Flag/" + id.text, type: "Flag", resource: Array(record.bytes.readableBytesView),
+                version: record.version, lastUpdated: record.recordedAt, method: record.method)
+        }
+        return bundle.response()
+    }
+
+    /// `GET Flag/ID/_history/VERSION`
+    func readVersion(_ id: RegionID, version text: String) async throws -> ModuleResponse {
+        guard let version = Int32(text), version > 0, String(version) == text else { throw Problem.nothingShared }
+        try await authorize(.read, RegionalRequest(.vread, type: .flag, resourceID: id.text, version: version))
+        try exchange.checkParameters([])
+        guard let record = try await blacklist.versions(of: id, version: version, by: exchange.asker).first else {
+            throw Problem.nothingShared
+        }
+        return .resource(record.bytes, version: record.version, lastUpdated: record.recordedAt)
+    }
+
+    private func authorize(_ permission: ScopeSet.Permission, _ request: RegionalRequest) async throws {
+        try await exchange.require(permission, on: .flag, for: request)
+        try await exchange.requireBureau(for: request)
+    }
+}
