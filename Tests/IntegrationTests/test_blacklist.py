@@ -364,6 +364,25 @@ def test_the_operator_sees_how_far_the_copies_are(world: World):
     assert any('consumer="blacklist-copy"' in text and "medcloud_outbox_delay_seconds" in text for text in seen)
 
 
+def test_a_copy_at_the_head_is_left_alone(world: World):
+    """With entries in the region and copies that have them there is no transaction in a tenant's database."""
+    person = world.person()
+    assert world.bureau.fhir.send("POST", "Flag", person.flag()).status == 201
+    assert until(person.is_barred, 20)
+
+    def transactions() -> list[list[str]]:
+        return world.region.rows("cell-1", "postgres", (
+            "select datname, xact_commit + xact_rollback from pg_stat_database where datname like 't\\_%' order by 1"))
+
+    def is_idle() -> bool:
+        before = transactions()
+        time.sleep(3)
+        return transactions() == before
+    assert len(transactions()) >= 3
+    # A vacuum of Postgres itself, or the feeds' look once a minute, may fall into one window.
+    assert until(is_idle, 40, 0)
+
+
 def test_killed_workers_lose_nothing(world: World):
     """kill -9 of one worker after another while no-shows come, go and come: the end is what the last writes say."""
     persons = [world.person() for _ in range(4)]

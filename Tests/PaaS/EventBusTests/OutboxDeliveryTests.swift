@@ -49,6 +49,33 @@ import Testing
         }
     }
 
+    @Test func `two consumers follow one tenant, and neither waits for the other`() async throws {
+        let fixture = try await OutboxFixture()
+        let first = RecordingConsumer(name: fixture.consumer, tenant: fixture.tenant)
+        let second = RecordingConsumer(name: fixture.consumer + "-too", tenant: fixture.tenant)
+        first.refuse("bad")
+        try await fixture.write("bad", "good")
+        let pumps = [fixture.pump(first), fixture.pump(second)]
+        let region = fixture.region.regionDatabase()
+        try await fixture.running(pumps) {
+            try await fixture.expect { second.events.map(\.resourceID).sorted() == ["bad", "good"] }
+            try await fixture.expect {
+                try await region.call(
+                    Self.feeds, [.text(fixture.tenant.rawValue), .text(first.name)]
+                ).first?.int8(0) == 1
+            }
+            try await fixture.write("later")
+            for pump in pumps { pump.committed(fixture.tenant) }
+            try await fixture.expect { first.events.map(\.resourceID).sorted() == ["good", "later"] }
+            try await fixture.expect { second.events.count == 3 }
+            // What one asks for, each is asked for.
+            try await OutboxFeeds(region: region).ask(.rebuild, of: fixture.tenant.rawValue)
+            for consumer in [first, second] {
+                try await fixture.expect { consumer.rebuilds == ["begin", "end"] }
+            }
+        }
+    }
+
     @Test func `a write elsewhere reaches the holder at once`() async throws {
         let fixture = try await OutboxFixture()
         let consumer = RecordingConsumer(name: fixture.consumer, tenant: fixture.tenant)
