@@ -163,11 +163,19 @@ import Testing
         #expect(configuration.eventLoops == 1)
     }
 
+    @Test func `a region bars nobody by itself unless it is told to`() throws {
+        let silent = try WorkerConfiguration(arguments: Self.minimal, environment: [:], cores: 2)
+        #expect(silent.barNoShows == nil)
+        let told = try WorkerConfiguration(
+            arguments: Self.minimal, environment: ["MEDCLOUD_BAR_NO_SHOWS": "3"], cores: 2)
+        #expect(told.barNoShows == 3 && told.barWithinMonths == 12 && told.barMonths == 1)
+    }
+
     @Test(arguments: [
         (["--state", "relative", "--base-url", "http://x"], "--state"), (["--state", "/s"], "--base-url"),
         (minimal + ["--nonsense", "1"], "--nonsense"), (minimal + ["--listen-fd", "three"], "--listen-fd"),
         (minimal + ["--tls-key", "/k"], "--tls-certificate"), (minimal + ["--worker"], "--worker"),
-        (minimal + ["--log-level", "loud"], "--log-level"),
+        (minimal + ["--log-level", "loud"], "--log-level"), (minimal + ["--bar-no-shows", "0"], "--bar-no-shows"),
     ])
     func `a bad value says which and what would do`(_ arguments: [String], _ word: String) {
         let failure = #expect(throws: WorkerConfiguration.Failure.self) {

@@ -161,12 +161,14 @@ import Testing
     @Test func `two pumps bring each change`() async throws {
         let copied = try await Copied(holds: false)
         let fixture = copied.fixture
-        let tasks = (0..<2).map { _ in Task { try await Self.pump(fixture.region).run() } }
-        defer { for task in tasks { task.cancel() } }
-        let made = try await fixture.write(fixture.flag("x"))
-        #expect(try await Self.eventually { try await copied.isBarred("x") })
-        try await fixture.write(fixture.flag("x", status: "inactive"), id: made.id)
-        #expect(try await Self.eventually { try await !copied.isBarred("x") })
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            for _ in 0..<2 { group.addTask { try await Self.pump(fixture.region).run() } }
+            let made = try await fixture.write(fixture.flag("x"))
+            #expect(try await Self.eventually { try await copied.isBarred("x") })
+            try await fixture.write(fixture.flag("x", status: "inactive"), id: made.id)
+            #expect(try await Self.eventually { try await !copied.isBarred("x") })
+            group.cancelAll()
+        }
     }
 
     private static func eventually(_ condition: () async throws -> Bool) async throws -> Bool {

@@ -58,8 +58,15 @@ import Testing
             return
         }
         #expect(type.name == "Consent")
+        #expect(try SharingInteraction(.get, path: ["Flag"]) == .searchFlags)
+        #expect(try SharingInteraction(.put, path: ["Flag", Self.id]) == .updateFlag(region))
+        guard case .read = try SharingInteraction(.get, path: ["Flag", "0a1b2c3d.f"]) else {
+            Issue.record("a holder's Flag is a resource like others")
+            return
+        }
         for (method, path) in [
-            (HTTPRequest.Method.delete, ["Consent", Self.id]), (.post, ["Observation"]), (.put, ["Patient", Self.id]),
+            (HTTPRequest.Method.delete, ["Consent", Self.id]), (.delete, ["Flag", Self.id]), (.post, ["Observation"]),
+            (.put, ["Patient", Self.id]),
             (.post, ["Patient", Self.id, "$everything"]),
         ] {
             #expect {
