@@ -278,6 +278,33 @@ def test_nothing_leads_out_of_the_compartment(world, permitted):
         assert fhir.get(path).status == fhir.get(path + "/_history").status == fhir.get(path + "/_history/1").status == 404, path
 
 
+def test_what_is_about_another_stays_hidden_though_the_patient_said_it(world, permitted):
+    """The compartment holds what the patient asserted, recorded or performed too; the consent is hers, not her child's."""
+    child = world.a.fhir.create({"resourceType": "Patient", "name": [{"family": "Child"}]})
+    mother, subject = {"reference": f"Patient/{world.local}"}, {"reference": f"Patient/{child['id']}"}
+    secret = f"secret{uuid.uuid4().hex}"
+    made = [world.a.fhir.create(resource) for resource in [
+        {"resourceType": "Condition", "subject": subject, "asserter": mother, "code": {"text": secret}},
+        {"resourceType": "AllergyIntolerance", "patient": subject, "recorder": mother, "code": {"text": secret}},
+        {"resourceType": "Observation", "status": "final", "subject": subject, "performer": [mother], "code": {"text": secret}},
+        {"resourceType": "Coverage", "status": "active", "policyHolder": mother, "beneficiary": subject, "payor": [mother],
+         "subscriberId": secret},
+    ]]
+    alias = next(
+        r["id"].split(".")[0] for r in resources(world.reader.fhir.get(f"Patient/{world.patient}/$everything").json())
+        if r["resourceType"] == "Patient" and r["id"].endswith(world.local))
+    fhir = world.reader.fhir
+    for resource in made:
+        kind = resource["resourceType"]
+        assert fhir.get(f"{kind}/{alias}.{resource['id']}").status == 404, kind
+        assert fhir.get(f"{kind}/{alias}.{resource['id']}/_history").status == 404, kind
+        answer = fhir.get(f"{kind}?patient={world.patient}&_count=1000")
+        assert answer.status == 200 and secret not in answer.text, kind
+    assert secret not in fhir.get(f"Patient/{world.patient}/$everything?_count=1000").text
+    # At the holder's own base the compartment is the standard's.
+    assert [r["id"] for r in world.a.fhir.search(f"Patient/{world.local}/Condition?code:text={secret}")] == [made[0]["id"]]
+
+
 def test_versions_of_another_patient_stay_hidden(world, permitted):
     """A resource that was corrected to this patient does not show what it said of another."""
     alias_of = lambda: [l["other"]["reference"].split("/")[1] for l in world.reader.fhir.get(f"Patient/{world.patient}").json()["link"]]

@@ -100,7 +100,7 @@ struct HolderReading: Sendable {
             alias: decision.alias, patientID: decision.patientID, patient: patient, holderBase: base(of: decision))
     }
 
-    /// A search for one type in the compartment of the decision's patient; nil when the type is not permitted.
+    /// A search for what of one type is about the decision's patient; nil when the type is not permitted.
     func plan(
         _ type: ResourceType, _ parameters: [(name: String, value: String)], for decision: SharingDecision
     ) throws(SearchError) -> SearchPlan? {
@@ -108,7 +108,7 @@ struct HolderReading: Sendable {
         return try search(type, parameters, decision)
     }
 
-    /// A search over the compartment of the decision's patient; nil when none of the types is permitted.
+    /// A search over what is about the decision's patient; nil when none of the types is permitted.
     ///
     /// - Parameter types: nil = all.
     func plan(
@@ -127,7 +127,7 @@ struct HolderReading: Sendable {
         try exchange.services.search.plan(
             SearchRequest(
                 type: type,
-                compartment: SearchRequest.Compartment(type: .patient, id: decision.patientID),
+                compartment: SearchRequest.Compartment(type: .patient, id: decision.patientID, isStrict: true),
                 parameters: parameters, baseURL: base(of: decision)),
             // Conditions on another type than the one that is searched are refused before this, so nothing is chained to.
             allowedTypes: { $0 != .auditEvent })

@@ -16,8 +16,8 @@ struct RecordInteraction: Sendable {
 
     // MARK: Search
 
-    /// `Type?patient=ID&…`: a search in the patient's compartment, over all holders that may be read. References, chains and
-    /// includes could lead out of the compartment, so they are refused.
+    /// `Type?patient=ID&…`: a search among what is about the patient, over all holders that may be read. References, chains and
+    /// includes could lead out of it, so they are refused.
     func search(_ type: ResourceType) async throws -> ModuleResponse {
         guard exchange.isAboutPatients(type) else { throw Problem.nothingShared }
         let names = ["patient", "subject"]

@@ -154,6 +154,16 @@ struct SearchPlanner {
         }
     }
 
+    /// The ids of the parameters that say whom a resource of the type is about.
+    private func subjectParameters(_ type: ResourceType, of compartment: ResourceType) -> [Int32] {
+        ["patient", "subject"].compactMap { code in
+            guard let parameter = definitions.parameter(type, code), parameter.kind == .reference,
+                parameter.targets.isEmpty || parameter.targets.contains(compartment)
+            else { return nil }
+            return parameter.id
+        }
+    }
+
     private mutating func addCompartment(_ compartment: SearchRequest.Compartment) throws(SearchError) {
         guard definitions.compartment(compartment.type.name) != nil else {
             throw SearchError(.unknown, "FHIR R4 has no compartment \(compartment.type.name).")
@@ -163,7 +173,9 @@ struct SearchPlanner {
             guard isInCompartment(type, of: compartment.type) else {
                 throw SearchError(.unknown, "\(type.name) is not in the compartment of \(compartment.type.name).")
             }
-            parameters += compartmentParameters(type, of: compartment.type)
+            let all = compartmentParameters(type, of: compartment.type)
+            let subjects = compartment.isStrict ? subjectParameters(type, of: compartment.type) : []
+            parameters += subjects.isEmpty ? all : subjects
         }
         filters.append(
             .compartment(
