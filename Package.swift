@@ -474,7 +474,8 @@ let package = Package(
         .testTarget(
             name: "ClinicalDataTests",
             dependencies: [
-                "ClinicalData", "CloudModel", "PostgresDriver", "SchemaMigration", "StrictJSON", "TestSupport",
+                "ClinicalData", "CloudIdentity", "CloudModel", "PostgresDriver", "SchemaMigration", "StrictJSON",
+                "TestSupport",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),

@@ -76,6 +76,23 @@ def pages(region, path: str, between=lambda: None) -> list[dict]:
     return items
 
 
+def test_a_client_of_a_type_that_fhir_does_not_have_is_not_made(region, new_tenant, tmp_path):
+    """By the API, the command line and a manifest: the scope is named, and the rule."""
+    tenant = new_tenant().name
+    public = ec.generate_private_key(ec.SECP384R1()).public_key()
+    body = {"id": "slip", "name": "Slip", "scope": "system/*.rs system/Patiant.rs",
+            "jwks": {"keys": [{**json.loads(ECAlgorithm.to_jwk(public)), "kid": "k", "alg": "ES384"}]}}
+    refused = region.api("POST", f"/v1/tenants/{tenant}/clients", body)
+    made = region.run("client", "create", "slip", "--tenant", tenant, "--scope", body["scope"], check=False)
+    (tmp_path / "slip.yaml").write_text(
+        "id: slip\nkind: clinic\nname: Slip\ntimeZone: UTC\nlanguage: en\nclients:\n  - {id: slip, scopes: system/Patiant.rs}\n")
+    planned = region.run("plan", "-f", str(tmp_path), check=False)
+    assert (refused.status, made.returncode, planned.returncode) == (400, 64, 65), (refused, made.stderr, planned.stderr)
+    for text in (refused.text, made.stderr, planned.stderr + planned.stdout):
+        assert "system/Patiant.rs" in text and "FHIR R4" in text, text
+    assert [client["id"] for client in region.api("GET", f"/v1/tenants/{tenant}/clients").json()["items"]] == [f"{tenant}-system"]
+
+
 def test_clients_are_read_page_by_page_while_others_come_and_go(region, new_tenant):
     """Each that stays is on one page; the command line reads all pages."""
     public = ec.generate_private_key(ec.SECP384R1()).public_key()

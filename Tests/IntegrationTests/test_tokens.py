@@ -177,7 +177,7 @@ def test_bad_assertions_get_no_token(region, h1, h2, bad: Bad):
     ({"grant_type": "authorization_code"}, {"unsupported_grant_type", "invalid_request", "unauthorized_client"}), ({"client_assertion_type": None}, {"invalid_request", "invalid_client"}),
     ({"client_assertion_type": "urn:ietf:params:oauth:client-assertion-type:saml2-bearer"}, {"invalid_request", "invalid_client"}),
     ({"client_assertion": None}, {"invalid_request", "invalid_client"}), ({"scope": "patient/*.rs"}, {"invalid_scope"}),
-    ({"scope": "user/*.cruds"}, {"invalid_scope"}), ({"scope": "system/*.sr"}, {"invalid_scope"}), ({"scope": "system/*.x"}, {"invalid_scope"}), ({"scope": "openid"}, {"invalid_scope"}),
+    ({"scope": "user/*.cruds"}, {"invalid_scope"}), ({"scope": "system/*.sr"}, {"invalid_scope"}), ({"scope": "system/*.x"}, {"invalid_scope"}), ({"scope": "openid"}, {"invalid_scope"}), ({"scope": "system/Patiant.rs"}, {"invalid_scope"}),
     ({"scope": "system/*.cruds\u0000"}, {"invalid_scope"}), ({"scope": "operator"}, {"invalid_scope"}), ({"client_id": "another"}, {"invalid_client", "invalid_request"}),
 ])
 def test_bad_token_requests_are_refused(region, h1, change: dict, errors: set[str]):

@@ -46,6 +46,20 @@ package struct ScopeSet: Sendable, Hashable, CustomStringConvertible {
         self.grants = grants
     }
 
+    /// Reads scopes that someone asks for now, whose types are those of FHIR R4. What was registered or signed before stays
+    /// readable by ``init(parsing:)``.
+    ///
+    /// - Throws: as ``init(parsing:)``, and for a type that FHIR R4 does not have.
+    package static func asked(_ text: String) throws(IdentityError) -> ScopeSet {
+        let scopes = try ScopeSet(parsing: text)
+        for (word, grant) in zip(scopes.text.split(separator: " "), scopes.grants) {
+            guard let typeName = grant.typeName, !ScopedTypes.names.contains(typeName) else { continue }
+            throw IdentityError(
+                .scope, "the scope \(word) names \(typeName), which is neither a resource type of FHIR R4 nor *")
+        }
+        return scopes
+    }
+
     /// Whether `permission` on resources of the type is allowed. Scopes of other contexts do not count: a `patient/` scope
     /// alone allows nothing to a system client.
     package func allows(_ permission: Permission, on typeName: String, in context: Context = .system) -> Bool {

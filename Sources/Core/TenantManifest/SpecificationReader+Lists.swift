@@ -42,7 +42,7 @@ extension SpecificationReader {
     private mutating func scopes(of client: ManifestObject) -> String? {
         guard let text = text("scopes", of: client, isRequired: true) else { return nil }
         do throws(IdentityError) {
-            return try ScopeSet(parsing: text).text
+            return try (form == .recorded ? ScopeSet(parsing: text) : ScopeSet.asked(text)).text
         } catch {
             report(client.pointer(to: "scopes"), "scopes: \(error.reason), as in system/*.cruds or system/Patient.rs")
             return nil

@@ -67,7 +67,7 @@ package final class AuthorizationServer: Sendable {
         guard let text else { return client.scopes }
         let scopes: ScopeSet
         do throws(IdentityError) {
-            scopes = try ScopeSet(parsing: text)
+            scopes = try ScopeSet.asked(text)
         } catch {
             throw OAuthError(.invalidScope, error.reason.filter { $0 != "\"" })
         }

@@ -129,7 +129,7 @@ package struct NewClient: Sendable {
         let origins = try object.origins("origins")
         do throws(IdentityError) {
             self.init(
-                id: id, name: name, kind: kind, scopes: try ScopeSet(parsing: scope),
+                id: id, name: name, kind: kind, scopes: try ScopeSet.asked(scope),
                 keys: try JSONWebKeySet(json: String(decoding: keys.rawBytes, as: UTF8.self)), keySetURL: keySetURL,
                 origins: origins, institution: institution)
         } catch {

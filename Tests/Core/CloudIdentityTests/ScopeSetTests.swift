@@ -31,6 +31,22 @@ import Testing
     }
 
     @Test(arguments: [
+        "system/Patiant.rs", "system/*.rs system/Patiant.rs", "system/Resource.rs", "user/Patients.cruds",
+    ])
+    func `a scope of a type that FHIR R4 does not have is not given to whoever asks`(_ text: String) throws {
+        let named = try #require(text.split(separator: " ").last)
+        let error = #expect(throws: IdentityError.self) { try ScopeSet.asked(text) }
+        #expect(error?.code == .scope)
+        #expect(error?.reason.contains("\(named) names") == true)
+        #expect(try ScopeSet(parsing: text).text == text)
+    }
+
+    @Test(arguments: ["system/*.cruds", "system/Patient.rs system/VisionPrescription.read user/Account.c"])
+    func `scopes of FHIR R4's types are read as they are`(_ text: String) throws {
+        #expect(try ScopeSet.asked(text) == ScopeSet(parsing: text))
+    }
+
+    @Test(arguments: [
         ("system/*.cruds", "system/Patient.rs", true), ("system/*.cruds", "system/*.read system/Patient.write", true),
         ("system/Patient.cruds", "system/*.rs", false), ("system/Patient.rs", "system/Patient.cruds", false),
         ("system/Patient.rs system/Patient.cud", "system/Patient.*", true),

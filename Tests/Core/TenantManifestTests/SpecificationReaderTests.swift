@@ -70,6 +70,19 @@ struct SpecificationReaderTests {
         }
     }
 
+    @Test func `a client of a type that FHIR R4 does not have can be read from a region, not asked for`() throws {
+        let one = TenantSpecification(
+            id: SampleSpecifications.id("h1"), kind: .hospital, name: "One", timeZone: "UTC", language: "en",
+            clients: [TenantClient(id: "x", name: "X", scopes: "system/Patiant.rs")])
+        let root = try JSONDocument(one.canonicalJSON).root
+        let read = try SpecificationReader.specification(ManifestValue(root), form: .recorded)
+        #expect(read.clients.map(\.scopes) == ["system/Patiant.rs"])
+        let error = #expect(throws: ManifestError.self) {
+            _ = try SpecificationReader.specification(ManifestValue(root), form: .canonical)
+        }
+        #expect(error?.issues.first?.message.contains("system/Patiant.rs") == true)
+    }
+
     @Test func `the canonical form is whole`() {
         #expect(throws: ManifestError.self) {
             _ = try self.read(
@@ -92,6 +105,7 @@ struct SpecificationReaderTests {
         (#","networks":[{"name":"lan","cidr":"10.1.0.0/24"}]"#, "/quota/networks"),
         (#","clients":[{"id":"x"}]"#, "/clients/0"),
         (#","clients":[{"id":"x","scopes":"everything"}]"#, "/clients/0/scopes"),
+        (#","clients":[{"id":"x","scopes":"system/Patiant.rs"}]"#, "/clients/0/scopes"),
         (#","clients":[{"id":"$(x)","scopes":"system/*.rs"}]"#, "/clients/0/id"),
         (
             #","clients":[{"id":"x","scopes":"system/*.rs","keys":{"keySetURL":"https://x.example/k"}}]"#,

@@ -1,3 +1,4 @@
+import CloudIdentity
 import Testing
 
 @testable import ClinicalData
@@ -12,6 +13,10 @@ import Testing
         #expect(ResourceType.named("Patient")?.code == 103)
         #expect(ResourceType.named("VisionPrescription")?.code == 146)
         #expect(ResourceType[103]?.name == "Patient")
+    }
+
+    @Test func `a scope can name each of them and nothing else`() {
+        #expect(ScopedTypes.names == Set(r4.types.map(\.name)))
     }
 
     @Test(arguments: ["patient", "Resource", "DomainResource", "Quantity", "", "Patient "])
