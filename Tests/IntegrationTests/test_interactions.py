@@ -132,7 +132,11 @@ def test_if_match_refuses_stale_versions(h1):
     assert h1.fhir.send("DELETE", url, If_Match='W/"1"').status == 412
     assert h1.fhir.send("PUT", "Patient/never-there", patient(id="never-there"), If_Match='W/"1"').status == 412
     assert h1.fhir.get("Patient/never-there").status == 404
-    assert h1.fhir.send("DELETE", url, If_Match='W/"2"').status in (200, 204)
+    assert h1.fhir.send("PUT", url, stored, If_Match="*").status == 200
+    assert h1.fhir.send("PUT", "Patient/never-there", patient(id="never-there"), If_Match="*").status == 412
+    assert h1.fhir.send("DELETE", "Patient/never-there", If_Match="*").status == 412
+    assert h1.fhir.send("DELETE", url, If_Match='W/"3"').status in (200, 204)
+    assert h1.fhir.send("PUT", url, stored, If_Match="*").status == 412
 
 
 def test_if_none_match_star_only_creates(h1):

@@ -31,7 +31,7 @@ struct WriteExecution: Sendable {
                     query: request.criteria))
         }
         let references = try conditionalReferences()
-        guard !references.isEmpty || requests.contains(where: { $0.criteria != nil || $0.isPatch }) else {
+        guard !references.isEmpty || requests.contains(where: { $0.criteria != nil || $0.looksFirst }) else {
             return try await write(try requests.map { try target($0, matches: nil) }, links: [:], on: session.runner)
         }
         return try await session.withTransaction { connection in
@@ -100,7 +100,10 @@ struct WriteExecution: Sendable {
         let match = matches?.first
         switch request.action {
         case .create(let type, _):
-            guard let match else { return .write(.create, id: ResourceID.make()) }
+            guard let match else {
+                try checkMatchesNothing(request)
+                return .write(.create, id: ResourceID.make())
+            }
             return .none(
                 WriteResult(effect: .found, type: type, id: match, version: 0, lastUpdated: 0, content: nil))
         case .update(_, let id):
@@ -108,6 +111,7 @@ struct WriteExecution: Sendable {
             return .write(request.mustNotExist ? .createOnly : .update, id: id)
         case .updateWhere:
             guard let match else {
+                try checkMatchesNothing(request)
                 guard let id = try bodyID(request) else { return .write(.create, id: ResourceID.make()) }
                 return .write(.createOnly, id: id)
             }
@@ -131,11 +135,21 @@ struct WriteExecution: Sendable {
             return .write(.delete, id: id)
         case .deleteWhere(let type, _):
             guard let match else {
+                try checkMatchesNothing(request)
                 return .none(
                     WriteResult(effect: .nothing, type: type, id: "", version: 0, lastUpdated: 0, content: nil))
             }
             return .write(.delete, id: match)
         }
+    }
+
+    /// Where there is nothing yet, If-Match is false.
+    private func checkMatchesNothing(_ request: WriteRequest) throws(FHIRFailure) {
+        guard request.match == nil else { throw Self.absent(request) }
+    }
+
+    private static func absent(_ request: WriteRequest) -> FHIRFailure {
+        FHIRFailure(412, "conflict", "The resource does not exist.").placed(request.place)
     }
 
     private func bodyID(_ request: WriteRequest) throws(FHIRFailure) -> String? {
@@ -173,7 +187,7 @@ struct WriteExecution: Sendable {
         var operations: [WriteOperation] = []
         /// The request of each operation.
         var origins: [Int] = []
-        for index in patchesFirst(targets) {
+        for index in lookedAtFirst(targets) {
             guard case .write(let kind, let id) = targets[index] else { continue }
             let rewriter = entries.rewriter(for: requests[index])
             operations.append(try await operation(kind, id, requests[index], intake, rewriter, on: runner))
@@ -198,10 +212,10 @@ struct WriteExecution: Sendable {
         }
     }
 
-    /// Patches lock their rows while they are made, in the order in which `fhir.write` locks.
-    private func patchesFirst(_ targets: [Target]) -> [Int] {
+    /// Those that look at their rows lock them while they are made, in the order in which `fhir.write` locks.
+    private func lookedAtFirst(_ targets: [Target]) -> [Int] {
         func key(_ index: Int) -> (Int, Int16, String) {
-            guard case .write(.patch, let id) = targets[index] else { return (1, 0, "") }
+            guard requests[index].looksFirst, case .write(_, let id) = targets[index] else { return (1, 0, "") }
             return (0, requests[index].type.code, id)
         }
         return targets.indices.sorted { key($0) < key($1) }
@@ -212,7 +226,8 @@ struct WriteExecution: Sendable {
         _ rewriter: ReferenceRewriter, on runner: any StatementRunner
     ) async throws -> WriteOperation {
         if kind == .delete {
-            return WriteOperation(delete: request.type, id: id, expectedVersion: request.expectedVersion)
+            return WriteOperation(
+                delete: request.type, id: id, expectedVersion: try await expectedVersion(request, id, on: runner))
         }
         guard let body = request.body else {
             throw FHIRFailure(400, "structure", "The request has no body.").placed(request.place)
@@ -224,16 +239,32 @@ struct WriteExecution: Sendable {
                     at: request.place + ".resource")
             }
             return try intake.operation(
-                kind, request.type, id: id, expectedVersion: request.expectedVersion, body, rewriter: rewriter,
-                place: request.place)
+                kind, request.type, id: id, expectedVersion: try await expectedVersion(request, id, on: runner), body,
+                rewriter: rewriter, place: request.place)
         }
         let current = try await exchange.services.store.current(request.type, id: id, locking: true, on: runner)
         guard let current else { throw FHIRFailure.notFound(request.type, id).placed(request.place) }
         guard !current.isDeleted else { throw FHIRFailure.deleted(current).placed(request.place) }
         let patched = try Patching.apply(body, to: current, place: request.place)
+        var expected = current.version
+        if case .version(let version) = request.match { expected = version }
         return try intake.operation(
-            .patch, request.type, id: id, expectedVersion: request.expectedVersion ?? current.version, patched,
-            rewriter: rewriter, place: request.place)
+            .patch, request.type, id: id, expectedVersion: expected, patched, rewriter: rewriter, place: request.place)
+    }
+
+    /// The version that the write must find; nil = any. If-Match: * is fulfilled by the one that is there now, which stays
+    /// locked until it is written.
+    private func expectedVersion(
+        _ request: WriteRequest, _ id: String, on runner: any StatementRunner
+    ) async throws -> Int32? {
+        switch request.match {
+        case nil: return nil
+        case .version(let version): return version
+        case .any:
+            let current = try await exchange.services.store.current(request.type, id: id, locking: true, on: runner)
+            guard let current, !current.isDeleted else { throw Self.absent(request) }
+            return current.version
+        }
     }
 
     /// The id under which a request's resource is stored; nil when it has none.

@@ -80,14 +80,16 @@ struct WriteConditions: Sendable {
     /// Completes `request`; `isCreate` decides whether If-None-Exist may stand.
     func apply(to request: inout WriteRequest) throws(FHIRFailure) {
         if let match {
-            guard let condition = EntityTagCondition(parsing: match), case .tags(let tags) = condition, tags.count == 1
-            else {
-                throw FHIRFailure(400, "invalid", "If-Match must name one version, as W/\"3\".")
+            switch EntityTagCondition(parsing: match) {
+            case .any: request.match = .any
+            case .tags(let tags) where tags.count == 1:
+                guard let version = tags[0].version, version > 0 else {
+                    throw FHIRFailure(412, "conflict", "No version has the tag in If-Match.")
+                }
+                request.match = .version(version)
+            case .tags, nil:
+                throw FHIRFailure(400, "invalid", "If-Match must be * or name one version, as W/\"3\".")
             }
-            guard let version = tags[0].version, version > 0 else {
-                throw FHIRFailure(412, "conflict", "No version has the tag in If-Match.")
-            }
-            request.expectedVersion = version
         }
         if let noneMatch {
             guard EntityTagCondition(parsing: noneMatch) == .any else {

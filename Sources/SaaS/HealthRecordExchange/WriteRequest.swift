@@ -16,9 +16,15 @@ struct WriteRequest: Sendable {
         case deleteWhere(ResourceType, criteria: String)
     }
 
+    /// What If-Match asks of the current representation (RFC 9110 §13.1.1).
+    enum Match: Sendable, Hashable {
+        /// `*`: there is one.
+        case any
+        case version(Int32)
+    }
+
     let action: Action
-    /// The version of If-Match.
-    var expectedVersion: Int32?
+    var match: Match?
     /// If-None-Match: *
     var mustNotExist = false
     /// A resource, or a JSON Patch; nil for a delete.
@@ -70,6 +76,9 @@ struct WriteRequest: Sendable {
         case .create, .update, .updateWhere, .delete, .deleteWhere: false
         }
     }
+
+    /// Whether the current version is locked and looked at before the write is made.
+    var looksFirst: Bool { isPatch || match == .any }
 
     var permission: ScopeSet.Permission {
         switch action {

@@ -35,13 +35,17 @@ extension SharingExchange {
     /// The version of If-Match; nil = any.
     func expectedVersion() throws(Problem) -> Int32? {
         guard let text = headers[.ifMatch] else { return nil }
-        guard case .tags(let tags)? = EntityTagCondition(parsing: text), tags.count == 1 else {
+        switch EntityTagCondition(parsing: text) {
+        // Nothing is ever deleted here, and an update of what is not there is refused without any condition.
+        case .any: return nil
+        case .tags(let tags) where tags.count == 1:
+            guard let version = tags[0].version, version > 0 else { throw Problem(.preconditionFailed) }
+            return version
+        case .tags, nil:
             throw Problem(
-                .invalidInput, "If-Match must name one version, as W/\"3\".",
-                fields: [.init(pointer: "header:If-Match", detail: "one version, as W/\"3\"")])
+                .invalidInput, "If-Match must be * or name one version, as W/\"3\".",
+                fields: [.init(pointer: "header:If-Match", detail: "* or one version, as W/\"3\"")])
         }
-        guard let version = tags[0].version, version > 0 else { throw Problem(.preconditionFailed) }
-        return version
     }
 
     /// The resource in a body: valid FHIR R4 of this type.

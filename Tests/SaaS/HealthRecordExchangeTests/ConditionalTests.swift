@@ -63,6 +63,45 @@ struct ConditionalTests {
         }
     }
 
+    @Test func `if-match with a star writes what is there, whatever its version`() async throws {
+        try await RecordServer.with { server async throws in
+            let star = [HTTPField.Name.ifMatch: "*"]
+            let body = RecordServer.patient("1", ",\"id\":\"a\"")
+            _ = try await server.send(.put, "Patient/a", body)
+            _ = try await server.send(.put, "Patient/a", body)
+            #expect(try await server.send(.put, "Patient/a", body, star).status == 200)
+            let patch = [HTTPField.Name.ifMatch: "*", .contentType: "application/json-patch+json"]
+            let patched = try await server.send(
+                .patch, "Patient/a", #"[{"op":"replace","path":"/gender","value":"male"}]"#, patch)
+            #expect(patched.status == 200)
+            #expect(try await server.send(.put, "Patient?identifier=urn:mrn%7C1", body, star).status == 200)
+            #expect(try await server.send(.delete, "Patient/a", nil, star).status == 204)
+            #expect(try await server.count("fhir.history") == 5)
+        }
+    }
+
+    @Test func `if-match with a star writes nothing where there is nothing`() async throws {
+        try await RecordServer.with { server async throws in
+            let star = [HTTPField.Name.ifMatch: "*"]
+            let body = RecordServer.patient("1", ",\"id\":\"a\"")
+            #expect(try await server.send(.put, "Patient/a", body, star).status == 412)
+            #expect(try await server.send(.delete, "Patient/a", nil, star).status == 412)
+            #expect(try await server.send(.put, "Patient?identifier=urn:mrn%7C1", body, star).status == 412)
+            #expect(try await server.send(.delete, "Patient?identifier=urn:mrn%7C1", nil, star).status == 412)
+            // Without the condition a patch of nothing is 404 too (RFC 9110 §13.2.1).
+            let patch = [HTTPField.Name.ifMatch: "*", .contentType: "application/json-patch+json"]
+            #expect(try await server.send(.patch, "Patient/a", "[]", patch).status == 404)
+            let bundle = RecordServer.bundle(
+                "transaction", [RecordServer.entry("PUT", "Patient/a", body, #","ifMatch":"*""#)])
+            #expect(try await server.send(.post, "", bundle).status == 412)
+            #expect(try await server.count("fhir.resource") == 0)
+            _ = try await server.send(.put, "Patient/a", body)
+            _ = try await server.send(.delete, "Patient/a")
+            #expect(try await server.send(.put, "Patient/a", body, star).status == 412)
+            #expect(try await server.count("fhir.history") == 1)
+        }
+    }
+
     @Test func `an idempotency key gives the same answer again`() async throws {
         try await RecordServer.with { server async throws in
             let key = [HTTPField.Name.idempotencyKey: "k-1"]
