@@ -136,15 +136,18 @@ struct Medcloudd {
         let schemas = try RegionSchemas.current().mark
         let checks =
             [
-                ReadinessCheck("control-database") {
+                ReadinessCheck("control-database", logger: log) {
                     // The controller says so once every database is of these schemas, and that it lives.
-                    guard let age = try? await control.controllerSeen(schemas: schemas) else { return false }
+                    guard let age = try await control.controllerSeen(schemas: schemas) else { return false }
                     return .seconds(age) <= ContinuousClock.now - began + controllerPause
                 },
                 ReadinessCheck("tokens") { verifier.isFresh },
             ]
             + served.map { module in
-                ReadinessCheck(module.identifier) { (try? await module.validate()) != nil }
+                ReadinessCheck(module.identifier, logger: log) {
+                    try await module.validate()
+                    return true
+                }
             }
         let directory = CachedTenantDirectory(control: control) { try await applications.origins(of: $0) }
         let services = GatewayServices(

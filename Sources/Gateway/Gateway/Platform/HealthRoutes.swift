@@ -5,18 +5,6 @@ import ModuleKit
 import NIOCore
 import StrictJSON
 
-/// One thing that must be well before the worker takes work.
-package struct ReadinessCheck: Sendable {
-    package let name: String
-    /// Whether it is well; must end within a few seconds.
-    package let isWell: @Sendable () async -> Bool
-
-    package init(_ name: String, isWell: @escaping @Sendable () async -> Bool) {
-        self.name = name
-        self.isWell = isWell
-    }
-}
-
 /// `/healthz`, `/readyz` and `/metrics`.
 package struct HealthRoutes: Sendable {
     private let checks: [ReadinessCheck]
