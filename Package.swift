@@ -135,7 +135,8 @@ let package = Package(
         .target(
             name: "ResourcePools",
             dependencies: [
-                "CloudIdentity", "CloudModel", "Coordination", "PostgresDriver", "StrictJSON", "Virtualization",
+                "CloudIdentity", "CloudModel", "Coordination", "PostgresDriver", "StrictJSON", "TenantManifest",
+                "Virtualization",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
             ],

@@ -185,6 +185,11 @@ def test_bad_requests(cloud):
     below = cloud.api("PUT", f"{path}/quota", {**QUOTA, "networks": 0})
     assert below.status == 400 and below.json()["errors"][0]["pointer"] == "/networks", below
     assert cloud.api("PUT", f"{path}/quota", {**QUOTA, "gpus": 1}).status == 400
+    for name, most in (("instances", 10_000), ("vcpus", 100_000), ("memory", 1 << 50), ("storage", 1 << 55)):
+        # What a manifest may not ask for, nobody may.
+        above = cloud.api("PUT", f"{path}/quota", {**QUOTA, name: most + 1})
+        assert above.status == 400 and above.json()["errors"][0]["pointer"] == f"/{name}", above
+        assert str(most) in above.json()["errors"][0]["detail"], above
 
 
 def test_lists_are_paged(cloud):
@@ -265,6 +270,9 @@ def test_the_command_line(cloud):
     run("instance", "reboot", "cli", "--tenant", "c2")
     assert "128MiB" in run("quota", "show", "--tenant", "c2")
     assert json.loads(run("quota", "set", "--tenant", "c2", "--instances", "11", "-o", "json"))["instances"]["limit"] == 11
+    run("quota", "set", "--tenant", "c2", "--instances", "10001", code=64)
+    nobody = cloud.run("instance", "connect", "nobody", "--tenant", "c2", check=False)
+    assert nobody.returncode == 3 and '"nobody"' in nobody.stderr and nobody.stderr.count("\n") == 1, nobody.stderr
     run("network", "delete", "side", "--tenant", "c2", code=4)
     run("instance", "delete", "cli", "--tenant", "c2", code=4)
     run("instance", "delete", "cli", "--tenant", "c2", "--yes")

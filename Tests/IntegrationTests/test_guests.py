@@ -103,7 +103,7 @@ def the_way_in_is_connect(region: Region) -> None:
     code, answer, error = connect(region, "desk", 81, b"")
     assert code == 5 and not answer and error.count("\n") == 1 and "port 81" in error, (code, error)
     code, answer, error = connect(region, "dusk", 80, b"")
-    assert code == 3 and not answer and error.count("\n") == 1, (code, error)
+    assert code == 3 and not answer and error.count("\n") == 1 and '"dusk"' in error, (code, error)
 
 
 def test_a_manifest_makes_a_machine_that_serves(cloud, tmp_path):

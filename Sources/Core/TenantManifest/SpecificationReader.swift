@@ -155,8 +155,8 @@ package struct SpecificationReader {
             guard limits[dimension.name] != nil else { continue }
             let limit =
                 dimension.isBytes
-                ? size(dimension.name, of: limits, in: 0...dimension.maximum)
-                : integer(dimension.name, of: limits, in: 0...dimension.maximum)
+                ? size(dimension.name, of: limits, in: dimension.range)
+                : integer(dimension.name, of: limits, in: dimension.range)
             if let limit { quota[dimension] = limit }
         }
         return quota

@@ -66,13 +66,13 @@ package struct TenantQuota: Sendable, Hashable {
     package struct Dimension: Sendable, Hashable {
         package let name: String
         package let isBytes: Bool
-        /// The largest limit that makes sense.
-        package let maximum: Int64
+        /// The limits that make sense.
+        package let range: ClosedRange<Int64>
 
         private init(_ name: String, isBytes: Bool = false, maximum: Int64) {
             self.name = name
             self.isBytes = isBytes
-            self.maximum = maximum
+            range = 0...maximum
         }
 
         /// Instances that exist, running or not.

@@ -1,6 +1,8 @@
 package import CloudIdentity
 package import CloudModel
 package import Coordination
+import StrictJSON
+import TenantManifest
 
 /// What `/v1` does with instances, networks and quotas. The operator may do everything; a tenant's administrator what
 /// concerns its own tenant, within the quota that the operator sets; everyone else is denied.
@@ -128,13 +130,27 @@ package struct ResourceAdministration: Sendable {
         try await database.quotas(of: tenant, acting: try acting(principal, on: tenant))
     }
 
-    /// - Parameter json: an object of limits; what is not in it is zero.
+    /// - Parameter json: an object of limits, each as a manifest may have it; what is not in it is zero.
     package func setQuota(
         _ json: String, of tenant: TenantID, as principal: Principal
     ) async throws(ResourcePoolError) -> [Quota] {
         let acting = try acting(principal, on: tenant)
+        try Self.checkLimits(json)
         try await database.setQuota(json, of: tenant, acting: acting, actor: principal.clientID)
         return try await database.quotas(of: tenant, acting: acting)
+    }
+
+    /// What is no whole number the database refuses by the same rule.
+    private static func checkLimits(_ json: String) throws(ResourcePoolError) {
+        guard let limits = try? JSONDocument(Array(json.utf8)).root else { return }
+        for dimension in TenantQuota.Dimension.all {
+            guard let limit = limits[dimension.name]?.integer, !dimension.range.contains(Int64(limit)) else { continue }
+            throw ResourcePoolError(
+                .invalidValue(
+                    field: dimension.name,
+                    rule: "must be a whole number from \(dimension.range.lowerBound) to \(dimension.range.upperBound)"),
+                "the quota of \(dimension.name) cannot be \(limit)")
+        }
     }
 
     /// What each instance used between two times, in microseconds since 1970.
