@@ -330,7 +330,7 @@ let package = Package(
         .target(
             name: "OperatorCommands",
             dependencies: [
-                "CLinux", "CloudHTTP", "CloudIdentity", "CloudModel", "StrictJSON", "TenantManifest", "Virtualization",
+                "CLinux", "CloudHTTP", "CloudModel", "StrictJSON", "TenantManifest", "Virtualization",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
                 .product(name: "Crypto", package: "swift-crypto"),

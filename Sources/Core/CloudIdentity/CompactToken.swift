@@ -1,3 +1,4 @@
+import CloudModel
 package import StrictJSON
 
 /// A signed token in compact form (RFC 7515), taken apart and checked as far as no key is needed. Nothing in it is to be

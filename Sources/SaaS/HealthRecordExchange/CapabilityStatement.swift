@@ -1,6 +1,6 @@
 import ClinicalData
 import CloudHTTP
-import CloudIdentity
+import CloudModel
 import Crypto
 import HTTPTypes
 import NIOCore

@@ -1,4 +1,4 @@
-import CloudIdentity
+import CloudModel
 import Crypto
 
 /// Positions in histories as the client carries them: signed, bound to a tenant and a history, nothing kept here.

@@ -18,12 +18,13 @@ struct IdempotentAnswer: Sendable {
 
     /// nil when the request has no key.
     init?(_ request: ModuleRequest) throws(FHIRFailure) {
-        guard let key = request.headers[.idempotencyKey] else { return nil }
-        guard (1...255).contains(key.utf8.count), key.utf8.allSatisfy({ (0x21...0x7E).contains($0) }) else {
-            throw FHIRFailure(400, "invalid", "An Idempotency-Key is 1 to 255 visible ASCII characters.")
+        guard let text = request.headers[.idempotencyKey] else { return nil }
+        do throws(Problem) {
+            key = try IdempotencyKey(text).text
+        } catch {
+            throw FHIRFailure(400, "invalid", error.detail)
         }
         client = request.context.principal.clientID
-        self.key = key
         method = request.method.rawValue
         path = "/" + request.path.joined(separator: "/") + (request.query.isEmpty ? "" : "?" + request.query)
         // What the headers ask for is part of the request: If-Match, If-None-Exist and the rest change its meaning.

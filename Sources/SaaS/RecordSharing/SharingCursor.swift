@@ -1,4 +1,4 @@
-import CloudIdentity
+import CloudModel
 import Crypto
 
 /// Positions as the client carries them: signed, for one client of one institution and one question. Nothing is kept here, and

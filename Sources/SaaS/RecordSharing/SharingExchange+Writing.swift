@@ -10,17 +10,13 @@ import StrictJSON
 extension SharingExchange {
     /// What the Idempotency-Key says; nil without one.
     func repeatable(_ operation: String, _ body: ByteBuffer) throws(Problem) -> RepeatableRequest? {
-        guard let key = headers[.idempotencyKey] else { return nil }
-        guard (1...255).contains(key.utf8.count), key.utf8.allSatisfy({ (0x21...0x7E).contains($0) }) else {
-            throw Problem(
-                .invalidInput, "An Idempotency-Key is 1 to 255 visible ASCII characters.",
-                fields: [.init(pointer: "header:Idempotency-Key", detail: "1 to 255 visible ASCII characters")])
-        }
+        guard let text = headers[.idempotencyKey] else { return nil }
+        let key = try IdempotencyKey(text)
         var hash = SHA256()
         // If-Match changes what the request asks for.
         hash.update(data: Array((headers[.ifMatch] ?? "").utf8) + [0])
         body.withUnsafeReadableBytes { hash.update(bufferPointer: $0) }
-        return RepeatableRequest(operation: operation, key: key, digest: Array(hash.finalize()))
+        return RepeatableRequest(operation: operation, key: key.text, digest: Array(hash.finalize()))
     }
 
     /// Refuses a conditional create.

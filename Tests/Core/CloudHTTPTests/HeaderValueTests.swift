@@ -122,3 +122,17 @@ import Testing
         #expect(!names.contains(.trailer))
     }
 }
+
+@Suite struct IdempotencyKeyTests {
+    @Test(arguments: ["a", "0f2c6e0e-5d0b-4c55-9a0a-3d2f3a4f1b11", String(repeating: "~", count: 255)])
+    func `visible ASCII is a key`(_ text: String) throws {
+        #expect(try IdempotencyKey(text).text == text)
+    }
+
+    @Test(arguments: ["", " ", "a b", "a\tb", "ä", String(repeating: "a", count: 256)])
+    func `what is no key is refused by the name of its header`(_ text: String) {
+        let problem = #expect(throws: Problem.self) { try IdempotencyKey(text) }
+        #expect(problem?.code.name == "invalid-input")
+        #expect(problem?.fields.map(\.pointer) == ["header:Idempotency-Key"])
+    }
+}

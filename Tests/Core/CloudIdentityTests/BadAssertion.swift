@@ -1,4 +1,5 @@
 import CloudIdentity
+import CloudModel
 import Crypto
 import Testing
 

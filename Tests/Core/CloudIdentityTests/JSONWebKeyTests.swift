@@ -1,4 +1,5 @@
 import CloudIdentity
+import CloudModel
 import Crypto
 import Testing
 
@@ -44,17 +45,5 @@ import Testing
     ])
     func `private, foreign and encrypting keys are refused`(_ ending: String) {
         #expect(throws: IdentityError.self) { try JSONWebKey(json: Shop.ellipticJWK().dropLast() + ending) }
-    }
-
-    @Test func `base64url has one spelling for each value`() {
-        #expect(Base64URL.decode("AQAB") == [1, 0, 1])
-        #expect(Base64URL.decode("AA") == [0])
-        #expect(Base64URL.decode("AB") == nil)
-        #expect(Base64URL.decode("A") == nil)
-        #expect(Base64URL.decode("AA==") == nil)
-        for count in 0..<70 {
-            let bytes = (0..<count).map { UInt8(truncatingIfNeeded: $0 &* 37 &+ count) }
-            #expect(Base64URL.decode(Base64URL.encode(bytes)) == bytes)
-        }
     }
 }

@@ -1,4 +1,4 @@
-import CloudIdentity
+import CloudModel
 package import Crypto
 import Foundation
 

@@ -1,4 +1,4 @@
-import CloudIdentity
+import CloudModel
 import Crypto
 package import Foundation
 import NIOCore

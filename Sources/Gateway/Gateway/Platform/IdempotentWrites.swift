@@ -31,7 +31,7 @@ struct IdempotentWrites: Sendable {
         _ work: (_ key: RequestKey, _ isMade: Bool) async throws -> ModuleResponse
     ) async throws -> ModuleResponse {
         let entry = IdempotencyLedger.Entry(
-            caller: try request.caller, operation: operation, key: try request.requiredIdempotencyKey,
+            caller: try request.caller, operation: operation, key: try request.requiredIdempotencyKey.text,
             body: request.bytes)
         let isAlreadyMade: Bool
         switch try await ledger.begin(entry) {

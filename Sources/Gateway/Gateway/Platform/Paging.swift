@@ -1,5 +1,4 @@
 import CloudHTTP
-import CloudIdentity
 import CloudModel
 import HTTPTypes
 import ModuleKit

@@ -16,16 +16,11 @@ extension GatewayRequest {
         }
     }
 
-    /// The `Idempotency-Key` that writes need: 1…255 printable ASCII characters.
-    var requiredIdempotencyKey: String {
+    /// The `Idempotency-Key` that writes need.
+    var requiredIdempotencyKey: IdempotencyKey {
         get throws(Problem) {
             guard let key = headers[.idempotencyKey], !key.isEmpty else { throw Problem(.idempotencyKeyRequired) }
-            guard key.utf8.count <= 255, key.utf8.allSatisfy({ (0x21...0x7E).contains($0) }) else {
-                throw Problem(
-                    .invalidInput, "The key must be 1 to 255 printable ASCII characters.",
-                    fields: [Problem.Field(pointer: "header:Idempotency-Key", detail: "not a key")])
-            }
-            return key
+            return try IdempotencyKey(key)
         }
     }
 
