@@ -144,6 +144,7 @@ let package = Package(
             resources: [
                 .embedInCode("Migrations/V0006__create_resource_pools.sql"),
                 .embedInCode("Migrations/V0010__say_what_is_known.sql"),
+                .embedInCode("Migrations/V0014__page_usage.sql"),
             ]),
 
         // MARK: DaaS — databases per tenant

@@ -214,13 +214,23 @@ def test_lists_are_paged(cloud):
         assert read(f"{path}/networks", limit) == ["lan", "pages"]
         assert read("/v1/images", limit) == ["probe"]
         assert read("/v1/drift", limit) == []
-    for where in (f"{path}/instances", f"{path}/networks", "/v1/images", "/v1/drift"):
+        used = read(f"{path}/usage", limit)
+        assert used == sorted(used) and [name for name in used if name in names] == names
+    for where in (f"{path}/instances", f"{path}/networks", "/v1/images", "/v1/drift", f"{path}/usage"):
         for bad in ("limit=0", "limit=1001", "after=x", "page=2", "limit=1&limit=2"):
             answer = cloud.api("GET", f"{where}?{bad}")
             assert answer.status == 400, (where, bad, answer)
     other = cloud.api("GET", f"{path}/instances?limit=1").json()["next"].split("after=")[1]
     assert cloud.api("GET", f"{path}/networks?after={other}").status == 400
     assert cloud.run("instance", "list", "--tenant", "c2", "-o", "name").stdout.split() == names
+    # A page is of the time that the one before it was of.
+    whole = cloud.api("GET", f"{path}/usage").json()
+    first = cloud.api("GET", f"{path}/usage?limit=1").json()
+    second = cloud.api("GET", first["next"]).json()
+    assert (second["from"], second["to"]) == (first["from"], first["to"])
+    assert second["items"][0]["instance"] == whole["items"][1]["instance"]
+    told = json.loads(cloud.run("usage", "--tenant", "c2", "-o", "json").stdout)
+    assert [one["instance"] for one in told["items"]] == [one["instance"] for one in whole["items"]] and "next" not in told
     for name in names:
         finish(cloud, cloud.api("DELETE", f"{path}/instances/{name}"))
     finish(cloud, cloud.api("DELETE", f"{path}/networks/pages"))

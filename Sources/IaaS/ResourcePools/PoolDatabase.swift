@@ -187,22 +187,29 @@ package struct PoolDatabase: Sendable {
     private static let usage = PostgresStatement(
         """
         select instance, name, begins, ends, reason, is_running, vcpus, memory, storage
-        from control.usage_of($1, $2, $3, $4)
+        from control.usage_of($1, $2, $3, $4, $5::text[], $6)
         """)
     /// Intervals that one answer has at most.
     package static let maximumIntervals = 10_000
 
-    /// What a tenant's instances used between two times (microseconds since 1970), gone ones too.
+    /// What a tenant's instances used between two times (microseconds since 1970), gone ones too: by name and id of the
+    /// instance, those after the key `last`, and in the order of time.
     ///
+    /// - Parameter limit: how many instances; nil is all.
     /// - Throws: `invalid-value` when there are more than ``maximumIntervals``.
     package func usage(
-        of tenant: TenantID, from begin: Int64, to end: Int64, acting: TenantID?
+        of tenant: TenantID, from begin: Int64, to end: Int64, after last: [String]? = nil, limit: Int? = nil,
+        acting: TenantID?
     ) async throws(ResourcePoolError) -> [UsageInterval] {
         let result = try await call(
-            Self.usage, [Self.realm(acting), .text(tenant.rawValue), .int8(begin), .int8(end)])
+            Self.usage,
+            [
+                Self.realm(acting), .text(tenant.rawValue), .int8(begin), .int8(end),
+                last.map { .textArray($0) } ?? .null, limit.map { .int4(Int32($0)) } ?? .null,
+            ])
         guard result.count <= Self.maximumIntervals else {
             throw ResourcePoolError(
-                .invalidValue(field: "query:to", rule: "ask for a shorter time"),
+                .invalidValue(field: "query:to", rule: "ask for a shorter time, or for fewer instances by limit"),
                 "there are more than \(Self.maximumIntervals) intervals in this time")
         }
         return try rows(result) { (row) throws(PostgresError) in

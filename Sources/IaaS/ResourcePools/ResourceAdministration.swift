@@ -153,13 +153,14 @@ package struct ResourceAdministration: Sendable {
         }
     }
 
-    /// What each instance used between two times, in microseconds since 1970.
+    /// What each instance used between two times, in microseconds since 1970; by name and id of the instance.
     package func usage(
-        of tenant: TenantID, from begin: Int64, to end: Int64, as principal: Principal
-    ) async throws(ResourcePoolError) -> [UsageSummary] {
-        let acting = try acting(principal, on: tenant)
-        return UsageSummary.summaries(
-            of: try await database.usage(of: tenant, from: begin, to: end, acting: acting))
+        of tenant: TenantID, from begin: Int64, to end: Int64, _ page: PageRequest, as principal: Principal
+    ) async throws(ResourcePoolError) -> Page<UsageSummary> {
+        let intervals = try await database.usage(
+            of: tenant, from: begin, to: end, after: page.after, limit: Int(page.fetchLimit),
+            acting: try acting(principal, on: tenant))
+        return Page(UsageSummary.summaries(of: intervals), of: page) { [$0.name, $0.instance] }
     }
 
     // MARK: The region's

@@ -5,6 +5,7 @@ package enum ResourcePoolMigrations {
         [
             ("V0006__create_resource_pools.sql", PackageResources.V0006__create_resource_pools_sql),
             ("V0010__say_what_is_known.sql", PackageResources.V0010__say_what_is_known_sql),
+            ("V0014__page_usage.sql", PackageResources.V0014__page_usage_sql),
         ]
     }
 }

@@ -48,7 +48,7 @@ package struct UsageSummary: Sendable, Hashable {
     package private(set) var storageGibibyteSeconds: Double = 0
     package private(set) var intervals: [UsageInterval] = []
 
-    /// One for each instance, in the order of first use.
+    /// One for each instance, in the order in which they come.
     package static func summaries(of intervals: [UsageInterval]) -> [UsageSummary] {
         var summaries: [UsageSummary] = []
         var positions: [String: Int] = [:]

@@ -104,10 +104,15 @@ extension PlatformAPI {
     package func usage(of tenant: String, from begin: String?, to end: String?) async throws -> JSONValue {
         let query = [("from", begin), ("to", end)].compactMap { name, value in value.map { (name, $0) } }
         let suffix = query.isEmpty ? "" : "?" + FormText.encode(query)
-        let usage = try await found(try await send("GET", Self.path(tenant, "usage") + suffix), in: tenant)
+        let first = try await found(try await send("GET", Self.path(tenant, "usage") + suffix), in: tenant)
+        guard case .object(var usage) = first else { throw CommandFailure(.failed, "The region's answer is no usage.") }
+        var items = first[key: "items"]?.elements ?? []
         // What a tenant used is known after its end too; who was never there has used nothing.
-        if usage[key: "items"]?.elements.isEmpty ?? true { _ = try await existingTenant(tenant) }
-        return usage
+        if items.isEmpty { _ = try await existingTenant(tenant) }
+        if let next = first[key: "next"]?.string { items += try await list(next) }
+        usage["items"] = .array(items)
+        usage["next"] = nil
+        return .object(usage)
     }
 
     /// The images that instances can be made from.

@@ -83,13 +83,16 @@ extension Problem {
 extension ModuleResponse {
     /// A page as JSON: `{"items": […], "next": "…"}`; without `next` on the last one.
     ///
-    /// - Parameter pinned: query parameters that the next page must have though the request did not give them.
+    /// - Parameters:
+    ///   - pinned: query parameters that the next page must have though the request did not give them.
+    ///   - head: what the answer says of the whole list.
     static func page<Item>(
         _ page: Page<Item>, _ request: GatewayRequest, pinned: [HTTPQuery.Parameter] = [],
-        write: (Item, inout JSONWriter) -> Void
+        head: [HTTPQuery.Parameter] = [], write: (Item, inout JSONWriter) -> Void
     ) -> ModuleResponse {
         .json(.ok) { writer in
             writer.object { body in
+                for member in head { body.member(member.name, member.value) }
                 body.arrayMember("items") { items in
                     for item in page.items { write(item, &items) }
                 }

@@ -29,9 +29,7 @@ package struct PoolRoutes: Sendable {
             Route(
                 .put, "/v1/tenants/{tenant}/quota", "setQuota", audience: .anyPrincipal, bodyLimit: bodyBytes,
                 handler: setQuota),
-            Route(
-                .get, "/v1/tenants/{tenant}/usage", "readUsage", audience: .anyPrincipal, queryNames: ["from", "to"],
-                handler: readUsage),
+            .list("/v1/tenants/{tenant}/usage", "readUsage", filters: ["from", "to"], handler: readUsage),
             .list("/v1/images", "listImages", handler: listImages),
             .list("/v1/drift", "listDrift", handler: listDrift),
         ]
@@ -61,17 +59,14 @@ package struct PoolRoutes: Sendable {
                 .invalidInput, "The time ends before it begins.",
                 fields: [Problem.Field(pointer: "query:to", detail: "must not be before from")])
         }
-        let summaries = try await administration.usage(
-            of: try request.tenant, from: begin, to: end, as: try request.caller)
-        return .json(.ok) { writer in
-            writer.object { body in
-                body.member("from", InstantText.format(begin))
-                body.member("to", InstantText.format(end))
-                body.arrayMember("items") { items in
-                    for summary in summaries { summary.write(to: &items) }
-                }
-            }
+        let page = try await administration.usage(
+            of: try request.tenant, from: begin, to: end, try request.page(by: .text, .text), as: try request.caller)
+        // The next page is of the same time, whenever it is asked for.
+        let time = [("from", begin), ("to", end)].map { name, instant in
+            HTTPQuery.Parameter(name: name, value: InstantText.format(instant))
         }
+        let pinned = time.filter { request.query.all($0.name).isEmpty }
+        return .page(page, request, pinned: pinned, head: time) { summary, items in summary.write(to: &items) }
     }
 
     private static func instant(_ name: String, _ request: GatewayRequest) throws(Problem) -> Int64? {
