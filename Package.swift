@@ -228,6 +228,7 @@ let package = Package(
                 .embedInCode("Migrations/V0008__create_specification.sql"),
                 .embedInCode("Migrations/V0009__note_requests.sql"),
                 .embedInCode("Migrations/V0012__rotate_signing_keys.sql"),
+                .embedInCode("Migrations/V0015__note_actions.sql"),
             ]),
 
         /// The outbox: what leaves a tenant's database, ordered, at least once, under a lease.

@@ -133,11 +133,10 @@ package struct ResourceAdministration: Sendable {
     /// - Parameter json: an object of limits, each as a manifest may have it; what is not in it is zero.
     package func setQuota(
         _ json: String, of tenant: TenantID, as principal: Principal
-    ) async throws(ResourcePoolError) -> [Quota] {
+    ) async throws(ResourcePoolError) {
         let acting = try acting(principal, on: tenant)
         try Self.checkLimits(json)
         try await database.setQuota(json, of: tenant, acting: acting, actor: principal.clientID)
-        return try await database.quotas(of: tenant, acting: acting)
     }
 
     /// What is no whole number the database refuses by the same rule.

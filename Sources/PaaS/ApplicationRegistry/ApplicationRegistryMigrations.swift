@@ -9,6 +9,7 @@ package enum ApplicationRegistryMigrations {
             ("V0008__create_specification.sql", PackageResources.V0008__create_specification_sql),
             ("V0009__note_requests.sql", PackageResources.V0009__note_requests_sql),
             ("V0012__rotate_signing_keys.sql", PackageResources.V0012__rotate_signing_keys_sql),
+            ("V0015__note_actions.sql", PackageResources.V0015__note_actions_sql),
         ]
     }
 }

@@ -33,8 +33,8 @@ package struct IdempotencyLedger: Sendable {
     }
 
     package enum Outcome: Sendable, Hashable {
-        /// Do it, then say how it ended with ``IdempotencyLedger/finish(_:with:)``. `isMade`: what it is to make is there
-        /// already, from a worker that died before it could answer.
+        /// Do it, then say how it ended with ``IdempotencyLedger/finish(_:with:)``. `isMade`: what it is to make or change
+        /// is so already, from a worker that died before it could answer.
         case new(isMade: Bool)
         case done(Answer)
         /// The first request is still under way.

@@ -31,6 +31,11 @@ package struct OperationAdministration: Sendable {
         self.control = control
     }
 
+    /// The same, where what is asked for is noted with the request that asked for it.
+    package func asked(by request: RequestKey) -> OperationAdministration {
+        OperationAdministration(control: control.asked(by: request))
+    }
+
     private static let listStatement = PostgresStatement(
         """
         select seq, \(OperationStatus.columns)
@@ -109,12 +114,9 @@ package struct OperationAdministration: Sendable {
     /// Asks for an operation's end: at once when it waits, after it was undone when it runs.
     ///
     /// - Throws: `conflict` when it is too late, `unknown-tenant`, `denied`.
-    package func cancel(
-        _ id: String, as principal: Principal
-    ) async throws(TenantRegistryError) -> OperationStatus {
+    package func cancel(_ id: String, as principal: Principal) async throws(TenantRegistryError) {
         _ = try await control.call(
             Self.cancelStatement, [.text(try Self.acting(principal)), .text(principal.clientID), .text(id)])
-        return try await operation(id, as: principal)
     }
 
     private static func acting(_ principal: Principal) throws(TenantRegistryError) -> String {

@@ -10,7 +10,7 @@ import NIOCore
 struct IdempotentWrites: Sendable {
     let ledger: IdempotencyLedger
 
-    /// A write that has the same effect when it is done again.
+    /// A write whose effect is not in the control database, and the same when it is done again.
     ///
     /// - Throws: `Problem` 400 without a key, 409 while the first request is under way, 422 when the key came with another
     ///   body; otherwise what `work` throws, and the key is free again.
@@ -20,11 +20,11 @@ struct IdempotentWrites: Sendable {
         try await begin(operation, request) { _, _ in try await work() }
     }
 
-    /// A write that begins an operation or makes something: the control database notes that with the request, when `work`
-    /// calls it with this key, in the same transaction. An operation is not begun again: the same request gets it, whatever
-    /// died in between.
+    /// A write that begins an operation, makes or changes something: the control database notes that with the request, when
+    /// `work` calls it with this key, in the same transaction. An operation is not begun again: the same request gets it,
+    /// whatever died in between.
     ///
-    /// - Parameter work: its second argument says that what it is to make is there already.
+    /// - Parameter work: its second argument says that what it is to make or change is so already.
     /// - Throws: as ``run(_:_:_:)``.
     func begin(
         _ operation: String, _ request: GatewayRequest,

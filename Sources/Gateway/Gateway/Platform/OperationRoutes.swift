@@ -109,9 +109,10 @@ package struct OperationRoutes: Sendable {
     @Sendable private func cancelOperation(_ request: GatewayRequest) async throws -> ModuleResponse {
         let id = try request.identifier("operation")
         let caller = try request.caller
-        return try await writes.run("POST /v1/operations/\(id)/cancel", request) {
+        return try await writes.begin("POST /v1/operations/\(id)/cancel", request) { key, isMade in
             do {
-                return .accepted(try await operations.cancel(id, as: caller))
+                if !isMade { try await operations.asked(by: key).cancel(id, as: caller) }
+                return .accepted(try await operations.operation(id, as: caller))
             } catch let error as TenantRegistryError where error.code == .conflict {
                 throw Problem(.tooLate, error.message)
             }

@@ -43,8 +43,9 @@ package struct PoolRoutes: Sendable {
         let tenant = try request.tenant
         let json = try request.jsonText
         let caller = try request.caller
-        return try await writes.run("PUT /v1/tenants/\(tenant)/quota", request) {
-            .quotas(try await administration.setQuota(json, of: tenant, as: caller))
+        return try await writes.begin("PUT /v1/tenants/\(tenant)/quota", request) { key, isMade in
+            if !isMade { try await administration.asked(by: key).setQuota(json, of: tenant, as: caller) }
+            return .quotas(try await administration.quotas(of: tenant, as: caller))
         }
     }
 

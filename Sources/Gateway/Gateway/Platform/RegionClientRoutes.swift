@@ -61,8 +61,8 @@ package struct RegionClientRoutes: Sendable {
     @Sendable private func disableRegionClient(_ request: GatewayRequest) async throws -> ModuleResponse {
         let id = request.parameters["client"] ?? ""
         let caller = try request.caller
-        return try await writes.run("DELETE /v1/clients/\(id.prefix(200))", request) {
-            try await administration.disableClient(id, of: nil, as: caller)
+        return try await writes.begin("DELETE /v1/clients/\(id.prefix(200))", request) { key, isMade in
+            if !isMade { try await administration.asked(by: key).disableClient(id, of: nil, as: caller) }
             return ModuleResponse(status: .noContent)
         }
     }

@@ -128,8 +128,9 @@ package struct TenantRoutes: Sendable {
         let id = request.parameters["client"] ?? ""
         let tenant = try request.tenant
         let caller = try request.caller
-        return try await writes.run("DELETE /v1/tenants/\(tenant)/clients/\(id.prefix(200))", request) {
-            try await administration.disableClient(id, of: tenant, as: caller)
+        let operation = "DELETE /v1/tenants/\(tenant)/clients/\(id.prefix(200))"
+        return try await writes.begin(operation, request) { key, isMade in
+            if !isMade { try await administration.asked(by: key).disableClient(id, of: tenant, as: caller) }
             return ModuleResponse(status: .noContent)
         }
     }
