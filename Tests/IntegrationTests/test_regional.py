@@ -588,6 +588,23 @@ def test_a_consent_has_versions_and_one_way(world):
     assert fhir.send("PUT", f"Consent/{uuid.uuid4()}", active).status in (404, 422)
 
 
+def test_refused_consents_are_in_the_patients_log(world):
+    """By a rule of the region, by a version, by a transition: each once, with its reason; what is recorded is not refused."""
+    fhir, made = world.bureau.fhir, world.permit()
+    path, before = f"Consent/{made['id']}", len(world.log())
+    unbounded = consent(world.patient, world.b.name)
+    del unbounded["provision"]["period"]
+    assert fhir.send("POST", "Consent", unbounded).status == 422
+    assert fhir.send("PUT", path, {**made, "status": "inactive"}, If_Match='W/"9"').status == 412
+    assert fhir.send("PUT", path, {**made, "status": "draft"}).status == 422
+    refused = [event for event in world.log()[:-before] if event["action"] != "E"]
+    assert [(event["action"], event["outcome"]) for event in refused] == [("U", "4"), ("U", "4"), ("C", "4")]
+    for event, reason in zip(refused, ("illegal-transition", "precondition-failed", "consent-refused")):
+        assert reason in json.dumps(event), event
+        assert event["agent"][0]["who"] and (event["action"] == "C" or made["id"] in json.dumps(event["entity"])), event
+    world.revoke(made)
+
+
 def test_revocation_while_100_readers_read(world):
     """No read that began after the revocation's answer returns anything: read, search, everything, history, count."""
     made = world.permit()

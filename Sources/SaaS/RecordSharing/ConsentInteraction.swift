@@ -17,21 +17,38 @@ struct ConsentInteraction: Sendable {
 
     /// `POST Consent`
     func record(_ body: ByteBuffer) async throws -> ModuleResponse {
-        try await authorize(.create, RegionalRequest(.create, type: .consent), patient: nil)
+        let audit = RegionalRequest(.create, type: .consent)
+        try await authorize(.create, audit, patient: nil)
         try exchange.checkParameters([])
         try exchange.refuseCondition()
-        return try await once(try exchange.repeatable("POST", body), creates: true) { request in
-            try await write(body, id: nil, request)
+        return try await recordingRefusals(of: audit, body) {
+            try await once(try exchange.repeatable("POST", body), creates: true) { request in
+                try await write(body, id: nil, request)
+            }
         }
     }
 
     /// `PUT Consent/ID`: a new version; `status` inactive revokes. It has taken effect when this returns.
     func update(_ id: RegionID, _ body: ByteBuffer) async throws -> ModuleResponse {
-        try await authorize(
-            .update, RegionalRequest(.update, type: .consent, resourceID: id.text), patient: nil)
+        let audit = RegionalRequest(.update, type: .consent, resourceID: id.text)
+        try await authorize(.update, audit, patient: nil)
         try exchange.checkParameters([])
-        return try await once(try exchange.repeatable("PUT \(id.text)", body), creates: false) { request in
-            try await write(body, id: id, request)
+        return try await recordingRefusals(of: audit, body) {
+            try await once(try exchange.repeatable("PUT \(id.text)", body), creates: false) { request in
+                try await write(body, id: id, request)
+            }
+        }
+    }
+
+    /// Records what a rule of the region refuses (412, 422), for the log of the patient whom the consent names.
+    private func recordingRefusals(
+        of request: RegionalRequest, _ body: ByteBuffer, _ write: () async throws -> ModuleResponse
+    ) async throws -> ModuleResponse {
+        do {
+            return try await write()
+        } catch let problem as Problem where [412, 422].contains(problem.code.status) {
+            let reference = try? JSONDocument(Array(body.readableBytesView)).root["patient"]?["reference"]?.string
+            throw try await exchange.refused(problem, request, patient: reference.flatMap(exchange.patient(in:)))
         }
     }
 

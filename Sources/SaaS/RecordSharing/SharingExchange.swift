@@ -177,13 +177,18 @@ struct SharingExchange: Sendable {
         let values = query.parameters.filter { names.contains($0.name) }
         guard let first = values.first else { return nil }
         guard values.count == 1 else { throw .parameter(first.name, "It may be given once.") }
-        var text = first.value[...]
-        if text.hasPrefix(base + "/") { text = text.dropFirst(base.count + 1) }
-        if text.hasPrefix("Patient/") { text = text.dropFirst(8) }
-        guard let id = RegionID(text) else {
+        guard let id = patient(in: first.value) else {
             throw .parameter(first.name, "It must be the region's id of a patient, which Patient?identifier= finds.")
         }
         return id
+    }
+
+    /// The patient that a reference names, or an id.
+    func patient(in reference: String) -> RegionID? {
+        var text = reference[...]
+        if text.hasPrefix(base + "/") { text = text.dropFirst(base.count + 1) }
+        if text.hasPrefix("Patient/") { text = text.dropFirst(8) }
+        return RegionID(text)
     }
 
     /// The query without the cursor: what a cursor is good for, and what links begin with.
