@@ -70,7 +70,8 @@ struct DetachedStart {
         clinux_spawn_close_from(&actions, STDERR_FILENO + 1)
         clinux_spawn_new_session(&attributes)
         let path = try ExecutableLocation.ownPath()
-        let argv: [UnsafeMutablePointer<CChar>?] = ([path] + words).map { strdup($0) } + [nil]
+        let argv: [UnsafeMutablePointer<CChar>?] =
+            ([CommandLine.arguments.first ?? path] + words).map { strdup($0) } + [nil]
         defer { for word in argv { free(word) } }
         var pid: pid_t = 0
         let result = posix_spawn(&pid, path, &actions, &attributes, argv, environ)

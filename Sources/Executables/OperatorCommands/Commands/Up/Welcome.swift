@@ -9,13 +9,14 @@ struct Welcome {
     let caFile: String?
 
     func print() {
-        Terminal.data(text)
+        guard let typed = try? TypedCommand.current() else { return }
+        Terminal.data(text(typed))
     }
 
-    private var text: String {
-        let medcloud = Self.ownCommand
-        let trust = caFile.map { " --cacert \($0)" } ?? ""
-        let option = Self.isDefault(state) ? "" : " --state \(state.directory)"
+    private func text(_ typed: TypedCommand) -> String {
+        let medcloud = typed.name
+        let trust = caFile.map { " --cacert \(typed.path($0))" } ?? ""
+        let option = Self.isDefault(state) ? "" : " --state \(typed.path(state.directory))"
         var lines = [
             "",
             "  FHIR base     \(baseURL)/t/TENANT/fhir",
@@ -26,9 +27,9 @@ struct Welcome {
         ]
         let hasDemo = access(state.clientFile(tenant: "h1", client: "h1-system"), R_OK) == 0
         if hasDemo {
+            lines.append("Try, in another terminal:")
+            if let load = load(typed, option) { lines.append("  " + load) }
             lines += [
-                "Try, in another terminal:",
-                "  \(loadCommand(medcloud, option))",
                 "  curl -s\(trust) -H \"Authorization: Bearer $(\(medcloud) token --tenant h1\(option))\" "
                     + "'\(baseURL)/t/h1/fhir/Patient?_count=10&_elements=name,birthDate'",
                 "  \(medcloud) docs\(option)",
@@ -46,26 +47,15 @@ struct Welcome {
     }
 
     /// Loads the patients that `ops/up` has prepared; makes them first where it has not.
-    private func loadCommand(_ medcloud: String, _ option: String) -> String {
-        let load = "\(medcloud) load --tenant h1 \(state.samplesDirectory)\(option)"
+    private func load(_ typed: TypedCommand, _ option: String) -> String? {
+        let samples = typed.path(state.samplesDirectory)
+        let load = "\(typed.name) load --tenant h1 \(samples)\(option)"
         if StateDirectory.names(in: state.samplesDirectory)?.isEmpty == false { return load }
-        return "ops/synthea 10 \(state.samplesDirectory) && \(load)"
+        return typed.script("synthea").map { "\($0) 10 \(samples) && \(load)" }
     }
 
     private static func isDefault(_ state: RegionState) -> Bool {
         state.directory
             == StateDirectory.directory(option: nil, environment: Environment.current, isRoot: geteuid() == 0)
-    }
-
-    /// `medcloud` when a shell finds this very file under that name, else its path.
-    private static var ownCommand: String {
-        guard let own = try? ExecutableLocation.ownPath() else { return "medcloud" }
-        for directory in (Environment.current["PATH"] ?? "").split(separator: ":") {
-            if let resolved = realpath("\(directory)/medcloud", nil) {
-                defer { free(resolved) }
-                return String(cString: resolved) == own ? "medcloud" : own
-            }
-        }
-        return own
     }
 }
