@@ -2,7 +2,8 @@
 
     python ledger.py --client-key FILE --ledger FILE --seconds N [--clients 8]
 
-It loads until the time is over or SIGTERM comes, settles what is unknown by repeating it with the same Idempotency-Key,
+It loads until the time is over or SIGTERM comes; a client that dies, or a load that stands still at its end, is a violation.
+Then it settles what is unknown by repeating it with the same Idempotency-Key,
 compares the store with the ledger, and prints a report in JSON. Exit code 0: nothing wrong; 1: a violation; 2: too weak.
 
 Words: acknowledged = a complete 2xx; rejected = a 4xx that says so for good; unknown = anything else.
@@ -19,6 +20,7 @@ import signal
 import sys
 import threading
 import time
+import traceback
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -56,24 +58,21 @@ class Ledger:
 
 
 class Tokens:
-    """An access token that is fetched again and again until the server is there."""
+    """An access token, fetched when it is needed."""
 
     def __init__(self, web: Web, client: Client) -> None:
         self._web, self._client, self._lock = web, client, threading.Lock()
         self._text, self._until = "", 0.0
 
     def __str__(self) -> str:
+        """Raises OSError or HTTPException when there is none just now."""
         with self._lock:
-            while time.monotonic() > self._until:
-                try:
-                    answer = exchange(self._web, self._client)
-                    if answer.status == 200:
-                        self._text = answer.json()["access_token"]
-                        self._until = time.monotonic() + 150
-                        break
-                except (OSError, http.client.HTTPException):
-                    pass
-                time.sleep(0.05)
+            if time.monotonic() > self._until:
+                answer = exchange(self._web, self._client)
+                if answer.status != 200:
+                    raise ConnectionError(f"no token: {answer}")
+                self._text = answer.json()["access_token"]
+                self._until = time.monotonic() + 150
             return self._text
 
     def renew(self) -> None:
@@ -91,6 +90,8 @@ class Load:
         self.give_up = self.patience = float("inf")
         self.violations: list[str] = []
         self.unknown: list[str] = []
+        #: By client: what it repeats just now, and how that went last.
+        self.obstacles: dict[str, str] = {}
         self.retries = 0
         self.rejected = 0
         self.operations = 0
@@ -105,6 +106,7 @@ class Load:
         """Repeats a request until it is acknowledged or rejected; None when the time to give up has come."""
         self.operations += 1
         first = True
+        client = threading.current_thread().name
         end = time.monotonic() + self.patience
         while time.monotonic() < min(end, self.give_up):
             try:
@@ -115,11 +117,13 @@ class Load:
                     if answer.status >= 500:
                         self.violated(f"{operation}: {answer}")
                     self.rejected += answer.status >= 400
+                    self.obstacles.pop(client, None)
                     return answer
+                self.obstacles[client] = f"{operation}: {answer}"
                 if answer.status == 500:
                     self.violated(f"{operation} answered 500: {answer.text[:300]}")
-            except (OSError, http.client.HTTPException):
-                pass
+            except (OSError, http.client.HTTPException) as error:
+                self.obstacles[client] = f"{operation}: {error!r}"
             if first:
                 first = False
                 self.retries += 1
@@ -128,7 +132,15 @@ class Load:
         return None
 
     def client(self, number: int) -> None:
-        """One client's life."""
+        """One client's life; a death before its time is a violation, for the others go on without it."""
+        try:
+            self.live(number)
+        except BaseException as error:
+            traceback.print_exc()
+            self.violated(f"client {number} died of {type(error).__name__}: {error}")
+
+    def live(self, number: int) -> None:
+        """Writes and reads until the load stops."""
         source = random.Random(f"{self.run}-{number}")
         versions: dict[str, int] = {}
         while not self.stop.is_set():
@@ -334,6 +346,7 @@ def main() -> int:
     options.add_argument("--seconds", type=float, default=60, help="how long to load at most")
     options.add_argument("--clients", type=int, default=8)
     options.add_argument("--settle", type=float, default=30, help="how long to try to settle what is unknown")
+    options.add_argument("--quiet", type=float, default=60, help="how long nothing may be acknowledged when the load ends")
     options.add_argument("--minimum", type=int, default=500, help="fewer acknowledged writes are too weak a run")
     given = options.parse_args()
 
@@ -342,17 +355,22 @@ def main() -> int:
     tokens = Tokens(web, client)
     ledger = Ledger(given.ledger)
     load = Load(Fhir(web, "/" + client.base.split("/", 3)[3], tokens), ledger, tokens, f"r{uuid.uuid4().hex[:8]}")
-    signal.signal(signal.SIGTERM, lambda *_: load.stop.set())
+    # No event: a handler that comes while the main thread waits for one would wait for itself.
+    asked_to_end: list[int] = []
+    signal.signal(signal.SIGTERM, lambda number, _: asked_to_end.append(number))
     threads = [threading.Thread(target=load.client, args=(n,), daemon=True) for n in range(given.clients)]
     began = time.monotonic()
     for thread in threads:
         thread.start()
     longest, last, seen = 0.0, began, 0
-    while not load.stop.wait(0.05) and time.monotonic() - began < given.seconds:
+    while not asked_to_end and time.monotonic() - began < given.seconds:
+        time.sleep(0.05)
         if ledger.acknowledged != seen:
             seen, last = ledger.acknowledged, time.monotonic()
         longest = max(longest, time.monotonic() - last)
     load.stop.set()
+    if time.monotonic() - last > given.quiet:
+        load.violated(f"the load stood still for the last {time.monotonic() - last:.0f} s: {sorted(load.obstacles.values())}")
     load.give_up = time.monotonic() + given.settle
     for thread in threads:
         thread.join(given.settle + 10)

@@ -80,7 +80,9 @@ def run(
     nemesis = Nemesis(region, seed=20261121)
     try:
         assert until(lambda: (folder / "ledger.jsonl").exists() and (folder / "ledger.jsonl").stat().st_size > 20_000, 20)
+        began = time.monotonic()
         nemesis.rampage(victims, seconds, least, pause)
+        killed = time.monotonic() - began
         process.send_signal(signal.SIGTERM)
         # Every acknowledged write is looked up.
         output, _ = process.communicate(timeout=120 + 2 * seconds)
@@ -89,6 +91,7 @@ def run(
         process.wait()
     report = json.loads(output)
     print(json.dumps({"report": report, "kills": nemesis.kills}, indent=1))
+    assert report["seconds"] >= killed, f"the load ended after {report['seconds']} s, {killed:.0f} s of kills: {report}"
     return process.returncode, report, nemesis
 
 

@@ -26,6 +26,7 @@ class Store:
 
     def __init__(self, lie: str | None) -> None:
         self.lie, self.lock, self.source = lie, threading.RLock(), random.Random(1)
+        self.began = time.monotonic()
         self.versions: dict[str, list[dict]] = {}
         self.keys: dict[str, tuple[int, dict, object]] = {}
 
@@ -96,13 +97,17 @@ def handler(store: Store):
             length = int(self.headers.get("Content-Length") or 0)
             raw = self.rfile.read(length)
             parts = urlsplit(self.path)
-            if parts.path.endswith("/token"):
+            if store.lie == "away" and time.monotonic() > store.began + 1 or store.lie == "no-token":
+                status, headers, body = 503, {}, {}
+            elif parts.path.endswith("/token"):
                 status, headers, body = 200, {}, {"access_token": "x", "expires_in": 300}
             else:
                 body = json.loads(raw) if raw else None
                 if store.lie == "slow" and "identifier" in parts.query:
                     time.sleep(0.05)
                 status, headers, body = store.handle(self.command, parts.path, parse_qs(parts.query), self.headers, body)
+                if store.lies("no-tag"):
+                    headers = {}
                 if random.random() < 0.1:
                     self.close_connection = True
                     return
@@ -120,20 +125,41 @@ def handler(store: Store):
     return Handler
 
 
+@pytest.mark.parametrize(("fault", "words"), [
+    ("no-tag", "died of AttributeError"), ("away", "the load stood still for the last"), ("no-token", "no token: <503 "),
+])
+def test_a_load_that_ends_early_is_a_violation_by_name(tmp_path: Path, fault: str, words: str):
+    """A client that stumbles over an answer dies and is told of; so is a server that comes back for nobody."""
+    server, key = served(tmp_path, fault)
+    try:
+        done = subprocess.run(
+            [sys.executable, str(LEDGER), "--client-key", str(key), "--ledger", str(tmp_path / "ledger"), "--seconds", "3",
+             "--minimum", "1", "--quiet", "1", "--settle", "1", "--clients", "2"], capture_output=True, text=True, timeout=120)
+        assert done.returncode == 1 and words in done.stdout, done.stdout + done.stderr
+    finally:
+        server.shutdown()
+
+
+def served(folder: Path, fault: str | None) -> tuple[ThreadingHTTPServer, Path]:
+    """A store that does something wrong, and the key of a client of it."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler(Store(fault)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    base = f"http://127.0.0.1:{server.server_port}/t/x"
+    jwk = json.loads(jwt.algorithms.ECAlgorithm.to_jwk(ec.generate_private_key(ec.SECP384R1())))
+    key = folder / "client.json"
+    key.write_text(json.dumps({
+        "clientID": "x", "tokenURL": f"{base}/oauth2/token", "fhirBase": f"{base}/fhir", "scope": "system/*.cruds",
+        "privateKey": {**jwk, "kid": "k", "alg": "ES384"}}))
+    return server, key
+
+
 @pytest.mark.parametrize("lie", [None, "slow", "lose", "double", "forget-keys", "ignore-if-match"])
 def test_lies_are_found_and_honesty_is_not_accused(tmp_path: Path, lie: str | None):
     """Exit code 0 for an honest store that drops answers, also when the look at all of it takes longer than settling one
     question may; 1 for each kind of lie.
     """
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler(Store(lie)))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    server, key = served(tmp_path, lie)
     try:
-        base = f"http://127.0.0.1:{server.server_port}/t/x"
-        jwk = json.loads(jwt.algorithms.ECAlgorithm.to_jwk(ec.generate_private_key(ec.SECP384R1())))
-        key = tmp_path / "client.json"
-        key.write_text(json.dumps({
-            "clientID": "x", "tokenURL": f"{base}/oauth2/token", "fhirBase": f"{base}/fhir", "scope": "system/*.cruds",
-            "privateKey": {**jwk, "kid": "k", "alg": "ES384"}}))
         wanted = 1 if lie and lie != "slow" else 0
         # On a busy machine a short run does too little to meet a lie: again, and longer.
         for seconds in (2, 6, 18):
