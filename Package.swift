@@ -145,6 +145,8 @@ let package = Package(
                 .embedInCode("Migrations/V0006__create_resource_pools.sql"),
                 .embedInCode("Migrations/V0010__say_what_is_known.sql"),
                 .embedInCode("Migrations/V0014__page_usage.sql"),
+                .embedInCode("Migrations/V0016__hand_ranges_over.sql"),
+                .embedInCode("Migrations/V0018__lower_quotas_later.sql"),
             ]),
 
         // MARK: DaaS — databases per tenant
@@ -229,6 +231,7 @@ let package = Package(
                 .embedInCode("Migrations/V0009__note_requests.sql"),
                 .embedInCode("Migrations/V0012__rotate_signing_keys.sql"),
                 .embedInCode("Migrations/V0015__note_actions.sql"),
+                .embedInCode("Migrations/V0017__wait_for_addresses.sql"),
             ]),
 
         /// The outbox: what leaves a tenant's database, ordered, at least once, under a lease.

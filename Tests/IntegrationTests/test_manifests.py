@@ -551,6 +551,27 @@ instances:
         assert asked("--allow-delete") == {"instance.delete": [], "network.delete": ["instance.delete"]}
         manifests.write(name, machine)
         assert asked() == {"network.create": [], "instance.create": ["network.create"]}
+        # A quota is lowered when what it covers is gone.
+        manifests.write(name, "quota:\n  instances: 0\n  running: 0\n  networks: 0\n")
+        planned = manifests.run("plan", "-f", manifests.folder, code=2).stdout
+        assert any("quota/instances" in line and "1 → 0, once no more is used" in line for line in planned.splitlines()), planned
+        assert asked("--allow-delete") == {"instance.delete": [], "network.delete": ["instance.delete"]}
+        assert world.api("GET", f"/v1/tenants/{name}/quota").json()["instances"] == {"limit": 0, "used": 0, "remaining": 0}
+        manifests.write(name, machine)
+        assert asked() == {"network.create": [], "instance.create": ["network.create"]}
+        # Its addresses go to another tenant, and come back: each time the network that has them ends first.
+        manifests.write(name)
+        manifests.write(name + "c", machine)
+        planned = manifests.run("plan", "-f", manifests.folder, code=2).stdout
+        assert any("+ networks/lan" in line and f"after {name} networks/lan" in line for line in planned.splitlines()), planned
+        assert asked("--allow-delete") == {
+            "tenant.create": [], "instance.delete": [], "network.delete": ["instance.delete"],
+            "network.create": ["network.delete", "tenant.create"], "instance.create": ["network.create", "tenant.create"]}
+        manifests.write(name, machine)
+        manifests.write(name + "c")
+        assert asked("--allow-delete") == {
+            "instance.delete": [], "network.delete": ["instance.delete"], "network.create": ["network.delete"],
+            "instance.create": ["network.create"]}
         (manifests.folder / f"{name}.yaml").rename(manifests.folder / f"{name}c.yaml")
         manifests.write(name + "c")
         assert asked("--allow-delete", "--prune")["tenant.delete"] == ["instance.delete", "network.delete"]

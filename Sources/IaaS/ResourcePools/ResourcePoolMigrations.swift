@@ -6,6 +6,8 @@ package enum ResourcePoolMigrations {
             ("V0006__create_resource_pools.sql", PackageResources.V0006__create_resource_pools_sql),
             ("V0010__say_what_is_known.sql", PackageResources.V0010__say_what_is_known_sql),
             ("V0014__page_usage.sql", PackageResources.V0014__page_usage_sql),
+            ("V0016__hand_ranges_over.sql", PackageResources.V0016__hand_ranges_over_sql),
+            ("V0018__lower_quotas_later.sql", PackageResources.V0018__lower_quotas_later_sql),
         ]
     }
 }

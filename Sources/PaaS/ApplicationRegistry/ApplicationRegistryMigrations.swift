@@ -10,6 +10,7 @@ package enum ApplicationRegistryMigrations {
             ("V0009__note_requests.sql", PackageResources.V0009__note_requests_sql),
             ("V0012__rotate_signing_keys.sql", PackageResources.V0012__rotate_signing_keys_sql),
             ("V0015__note_actions.sql", PackageResources.V0015__note_actions_sql),
+            ("V0017__wait_for_addresses.sql", PackageResources.V0017__wait_for_addresses_sql),
         ]
     }
 }

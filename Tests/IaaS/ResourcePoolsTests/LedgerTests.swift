@@ -40,6 +40,42 @@ struct LedgerTests {
         }
     }
 
+    /// The ends of the two operations, and who has the addresses then.
+    @Test(arguments: [("succeeded", "succeeded", PoolFixture.other), ("failed", "cancelled", PoolFixture.tenant)])
+    func `addresses go from one tenant to another, or stay`(going: String, coming: String, owner: TenantID) async throws
+    {
+        try await PoolFixture.run { fixture in
+            try await fixture.makeNetwork("lan", "10.40.1.0/24")
+            let ends = try await fixture.pool.query(
+                PostgresStatement("select control.delete_network('test', $1, 'lan', null, null)::text"),
+                [.text(PoolFixture.tenant.rawValue)])[0].string(0)
+            func make(_ cidr: String) async throws -> String {
+                try await fixture.pool.query(
+                    PostgresStatement(
+                        "select control.create_network('test', $1, $2::jsonb, null, array[$3::uuid])::text"),
+                    [
+                        .text(PoolFixture.other.rawValue), .text(PoolFixture.network("theirs", cidr)), .text(ends),
+                    ])[0].string(0)
+            }
+            // A part of them would leave the rest to whoever comes.
+            await #expect(throws: PostgresError.self) { try await make("10.40.1.0/25") }
+            let begins = try await make("10.40.1.0/24")
+            await #expect(throws: PostgresError.self) { try await make("10.40.0.0/16") }
+            try await fixture.end(ends, going)
+            try await fixture.end(begins, coming)
+            for tenant in [PoolFixture.tenant, PoolFixture.other] {
+                let networks = try await fixture.gateway.networks(of: tenant, acting: nil)
+                #expect(networks.map(\.cidr) == (tenant == owner ? ["10.40.1.0/24"] : []))
+                #expect(try await fixture.used(of: tenant)["networks"] == (tenant == owner ? 1 : 0))
+            }
+            await #expect(throws: ResourcePoolError.self) {
+                _ = try await fixture.gateway.createNetwork(
+                    PoolFixture.network("third", "10.40.1.0/24"), of: PoolFixture.other, acting: nil, actor: "test")
+            }
+            #expect(try await fixture.differences() == [])
+        }
+    }
+
     @Test(arguments: ["failed", "cancelled"])
     func `a creation that does not succeed gives everything back`(_ end: String) async throws {
         try await PoolFixture.run { fixture in

@@ -25,7 +25,7 @@ package struct PlanText: Sendable {
             }
             let effect = change.effect.rawValue.padded(to: 8)
             let title = Self.title(change).padded(to: width)
-            let detail = Self.detail(change)
+            let detail = ([Self.detail(change)] + predecessors(of: change)).joined(separator: ", ")
             lines.append(
                 "  " + paint("\(Self.sign(change)) \(title)  \(effect)", change.effect)
                     + (detail.isEmpty ? "" : "  \(detail)"))
@@ -68,6 +68,37 @@ package struct PlanText: Sendable {
         return plan.changes.sorted {
             ($0.tenant.rawValue, rank($0), $0.path) < ($1.tenant.rawValue, rank($1), $1.path)
         }
+    }
+
+    /// What is waited for: a lower quota for the end of what it covers, `after h1 networks/lan` for the networks that have the
+    /// addresses of one that is made.
+    private func predecessors(of change: SpecificationChange) -> [String] {
+        if change.path.hasPrefix("/quota/"), let before = Self.json(change.before)?.integer,
+            let after = Self.json(change.after)?.integer, after < before
+        {
+            let shrinks = plan.changes.contains {
+                $0.tenant == change.tenant && [.delete, .replace, .restart].contains($0.effect)
+            }
+            return shrinks ? ["once no more is used"] : []
+        }
+        guard change.effect == .create || change.effect == .replace, let wanted = Self.block(change, change.after)
+        else {
+            return []
+        }
+        return ordered.filter { other in
+            guard other.effect == .delete || other.effect == .replace, let block = Self.block(other, other.before)
+            else {
+                return false
+            }
+            return block.overlaps(wanted) && (other.tenant, other.path) != (change.tenant, change.path)
+        }
+        .map { "after \($0.tenant) \(Self.title($0))" }
+    }
+
+    /// The addresses of a network before or after a change of it.
+    private static func block(_ change: SpecificationChange, _ text: String?) -> AddressBlock? {
+        guard change.path.hasPrefix("/networks/"), let value = json(text) else { return nil }
+        return (value[key: "cidr"]?.string ?? value.string).flatMap { try? AddressBlock($0) }
     }
 
     private static func sign(_ change: SpecificationChange) -> String {
