@@ -5,6 +5,7 @@ import NIOCore
 import PostgresDriver
 import RegionalRecord
 import StrictJSON
+import Synchronization
 import TenantRegistry
 import TestSupport
 import Testing
@@ -50,15 +51,55 @@ struct BlacklistFixture: Sendable {
         _ name: String, _ persons: [String], _ noShows: [String: Int], patient: String = "p",
         rule: BlacklistRule? = BlacklistFixture.rule, database source: String = "one", token: Int64 = 1
     ) async throws {
-        let sorted = noShows.sorted { $0.key < $1.key }
         try await database.call(
             Self.tellStatement,
-            [
-                .text(tenant(name)), .text(source), .int8(token), rule.value, .textArray([patient]),
-                .int4Array(sorted.map { _ in 1 }), .textArray(sorted.map(\.key)),
-                .timestamptzArray(sorted.map { Self.daysAgo($0.value) }), .int4Array(persons.map { _ in 1 }),
-                .textArray(persons.map { _ in Self.system }), .textArray(persons.map(person)),
-            ])
+            values(name, persons, noShows, patient: patient, rule: rule, database: source, token: token))
+    }
+
+    private func values(
+        _ name: String, _ persons: [String], _ noShows: [String: Int], patient: String, rule: BlacklistRule?,
+        database source: String, token: Int64
+    ) -> [PostgresValue] {
+        let sorted = noShows.sorted { $0.key < $1.key }
+        return [
+            .text(tenant(name)), .text(source), .int8(token), rule.value, .textArray([patient]),
+            .int4Array(sorted.map { _ in 1 }), .textArray(sorted.map(\.key)),
+            .timestamptzArray(sorted.map { Self.daysAgo($0.value) }), .int4Array(persons.map { _ in 1 }),
+            .textArray(persons.map { _ in Self.system }), .textArray(persons.map(person)),
+        ]
+    }
+
+    private final class Count: Sendable {
+        let value = Mutex(0)
+    }
+
+    private static let waitersStatement = PostgresStatement(
+        "select count(*) from pg_locks where locktype = 'advisory' and not granted")
+
+    /// The same, in a transaction that ends when `others` have ended or wait for it, or for something else that waits.
+    func tellSlowly(
+        _ name: String, _ persons: [String], _ noShows: [String: Int],
+        while others: [@Sendable () async throws -> Void]
+    ) async throws {
+        let values = values(
+            name, persons, noShows, patient: "p", rule: Self.rule, database: "one", token: 1)
+        let ended = Count()
+        let tasks = try await database.pool.withTransaction { connection in
+            _ = try await connection.query(Self.tellStatement, values)
+            let tasks = others.map { other in
+                Task {
+                    try await other()
+                    ended.value.withLock { $0 += 1 }
+                }
+            }
+            while ended.value.withLock({ $0 }) < others.count,
+                try await connection.query(Self.waitersStatement, [])[0].int8(0) < Int64(others.count)
+            {
+                try await Task.sleep(for: .milliseconds(1))
+            }
+            return tasks
+        }
+        for task in tasks { try await task.value }
     }
 
     private static let beginRebuildStatement = PostgresStatement("select blacklist.begin_rebuild($1, 'one', 1)")
