@@ -189,6 +189,9 @@ def test_the_bureau_bars_and_lifts(world: World):
     assert fhir.get(f"Flag/{flag['id']}/_history/1").json() == flag
     again = fhir.send("PUT", f"Flag/{flag['id']}", flag)
     assert (again.status, code(again)) == (422, "illegal-transition") and places(again) == ["Flag.status"]
+    recorded = world.region.rows("control", "region", (
+        f"select reason, outcome from region.audit_event where type = 55 and resource_id = '{flag['id']}' and outcome <> 0"))
+    assert recorded == [["illegal-transition", "4"]]
 
     person = world.person()
     made = [person.appointment(h1, days=n) for n in (9, 8, 7)]

@@ -21,7 +21,7 @@ struct ConsentInteraction: Sendable {
         try await authorize(.create, audit, patient: nil)
         try exchange.checkParameters([])
         try exchange.refuseCondition()
-        return try await recordingRefusals(of: audit, body) {
+        return try await exchange.recordingRefusals(of: audit, patient: patient(in: body)) {
             try await once(try exchange.repeatable("POST", body), creates: true) { request in
                 try await write(body, id: nil, request)
             }
@@ -33,23 +33,17 @@ struct ConsentInteraction: Sendable {
         let audit = RegionalRequest(.update, type: .consent, resourceID: id.text)
         try await authorize(.update, audit, patient: nil)
         try exchange.checkParameters([])
-        return try await recordingRefusals(of: audit, body) {
+        return try await exchange.recordingRefusals(of: audit, patient: patient(in: body)) {
             try await once(try exchange.repeatable("PUT \(id.text)", body), creates: false) { request in
                 try await write(body, id: id, request)
             }
         }
     }
 
-    /// Records what a rule of the region refuses (412, 422), for the log of the patient whom the consent names.
-    private func recordingRefusals(
-        of request: RegionalRequest, _ body: ByteBuffer, _ write: () async throws -> ModuleResponse
-    ) async throws -> ModuleResponse {
-        do {
-            return try await write()
-        } catch let problem as Problem where [412, 422].contains(problem.code.status) {
-            let reference = try? JSONDocument(Array(body.readableBytesView)).root["patient"]?["reference"]?.string
-            throw try await exchange.refused(problem, request, patient: reference.flatMap(exchange.patient(in:)))
-        }
+    /// The patient whom the body names, for the log of what is refused.
+    private func patient(in body: ByteBuffer) -> RegionID? {
+        let reference = try? JSONDocument(Array(body.readableBytesView)).root["patient"]?["reference"]?.string
+        return reference.flatMap(exchange.patient(in:))
     }
 
     /// Writes, unless the same request did before: then the answer is the same, whatever is true by now.

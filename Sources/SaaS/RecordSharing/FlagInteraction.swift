@@ -19,20 +19,26 @@ struct FlagInteraction: Sendable {
 
     /// `POST Flag`
     func record(_ body: ByteBuffer) async throws -> ModuleResponse {
-        try await authorize(.create, RegionalRequest(.create, type: .flag))
+        let audit = RegionalRequest(.create, type: .flag)
+        try await authorize(.create, audit)
         try exchange.checkParameters([])
         try exchange.refuseCondition()
-        return try await once(try exchange.repeatable("POST", body), creates: true) { request in
-            try await write(body, id: nil, request)
+        return try await exchange.recordingRefusals(of: audit, patient: nil) {
+            try await once(try exchange.repeatable("POST", body), creates: true) { request in
+                try await write(body, id: nil, request)
+            }
         }
     }
 
     /// `PUT Flag/ID`: a new version; `status` inactive lifts it.
     func update(_ id: RegionID, _ body: ByteBuffer) async throws -> ModuleResponse {
-        try await authorize(.update, RegionalRequest(.update, type: .flag, resourceID: id.text))
+        let audit = RegionalRequest(.update, type: .flag, resourceID: id.text)
+        try await authorize(.update, audit)
         try exchange.checkParameters([])
-        return try await once(try exchange.repeatable("PUT \(id.text)", body), creates: false) { request in
-            try await write(body, id: id, request)
+        return try await exchange.recordingRefusals(of: audit, patient: nil) {
+            try await once(try exchange.repeatable("PUT \(id.text)", body), creates: false) { request in
+                try await write(body, id: id, request)
+            }
         }
     }
 

@@ -115,6 +115,18 @@ struct SharingExchange: Sendable {
         return problem
     }
 
+    /// Records what a rule of the region refuses of a write (412, 422).
+    func recordingRefusals(
+        of request: RegionalRequest, patient: @autoclosure () -> RegionID?,
+        _ write: () async throws -> ModuleResponse
+    ) async throws -> ModuleResponse {
+        do {
+            return try await write()
+        } catch let problem as Problem where [412, 422].contains(problem.code.status) {
+            throw try await refused(problem, request, patient: patient())
+        }
+    }
+
     /// Decides and records whose records may be read.
     ///
     /// - Throws: the one 404 for what does not exist; `consent-required` when nothing is permitted.
