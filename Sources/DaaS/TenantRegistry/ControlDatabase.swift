@@ -121,9 +121,8 @@ package struct ControlDatabase: Sendable {
     @discardableResult
     package func createTenant(_ new: NewTenant, actor: String) async throws(TenantRegistryError) -> String {
         guard TenantID(new.id) != nil else {
-            throw TenantRegistryError(
-                .invalidValue,
-                "id must be a lower-case letter, then up to 30 letters, digits or hyphens, and not \"region\"")
+            throw TenantRegistryError.invalid(
+                "id", "must be a lower-case letter, then up to 30 letters, digits or hyphens, and not \"region\"")
         }
         let result = try await call(
             Self.createStatement,

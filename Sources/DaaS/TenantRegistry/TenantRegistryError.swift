@@ -42,13 +42,21 @@ package struct TenantRegistryError: Error, Sendable, CustomStringConvertible {
     package let code: Code
     /// One sentence for a person. Never SQL, never a secret.
     package let message: String
+    /// The member of the request that is wrong, when it is one.
+    package let field: String?
     /// What the database said, for the log.
     package let cause: PostgresError?
 
-    package init(_ code: Code, _ message: String, cause: PostgresError? = nil) {
+    package init(_ code: Code, _ message: String, field: String? = nil, cause: PostgresError? = nil) {
         self.code = code
         self.message = message
+        self.field = field
         self.cause = cause
+    }
+
+    /// A member of a request that breaks `rule`: `("name", "is missing")`.
+    package static func invalid(_ field: String, _ rule: String) -> TenantRegistryError {
+        TenantRegistryError(.invalidValue, "\(field) \(rule)", field: field)
     }
 
     /// The meaning of a failed call of a control function; the SQLSTATEs `MC…` are raised by our own functions.
@@ -59,29 +67,40 @@ package struct TenantRegistryError: Error, Sendable, CustomStringConvertible {
         case "MC404", "23503": self.init(.unknownTenant, "no such tenant or client", cause: error)
         case "MC409", "23505": self.init(.conflict, message, cause: error)
         case "MCCEL": self.init(.cellFull, message, cause: error)
-        case "MC422": self.init(.invalidValue, message, cause: error)
-        case "23514": self.init(.invalidValue, Self.describe(constraint: error.constraint), cause: error)
+        case "MC422":
+            self.init(
+                .invalidValue, message, field: message == Self.unknownTimeZone ? "timeZone" : nil, cause: error)
+        case "23514":
+            let rule = error.constraint.flatMap { Self.rules[$0] }
+            self.init(
+                .invalidValue, rule.map { "\($0.field) \($0.rule)" } ?? Self.describe(constraint: error.constraint),
+                field: rule?.field, cause: error)
         case nil, "57P01", "57P02", "57P03", "53300", "57014":
             self.init(.unavailable, "the control database does not answer", cause: error)
         default: self.init(.failed, "the control database refused", cause: error)
         }
     }
 
+    /// What `control.create_tenant` and its like say of a time zone that Postgres does not have.
+    private static let unknownTimeZone = "unknown time zone"
+
     /// The constraints that people run into, in words.
-    private static let rules = [
-        "tenant_id_check": "id must be a lower-case letter, then up to 30 letters, digits or hyphens; not \"region\"",
-        "tenant_name_check": "name must have 1 to 200 characters",
-        "tenant_language_check": "language must be a BCP 47 tag such as en, de or zh-Hans",
-        "client_id_check":
-            "id must be 1 to 64 letters, digits, full stops, hyphens or underscores, the first a letter or digit",
-        "client_name_check": "name must have 1 to 200 characters",
-        "client_scopes_check": "scope must have 1 to 4096 characters",
-        "client_origins_check": "origins must be at most 16",
+    private static let rules: [String: (field: String, rule: String)] = [
+        "tenant_id_check": (
+            "id", "must be a lower-case letter, then up to 30 letters, digits or hyphens; not \"region\""
+        ),
+        "tenant_name_check": ("name", "must have 1 to 200 characters"),
+        "tenant_language_check": ("language", "must be a BCP 47 tag such as en, de or zh-Hans"),
+        "client_id_check": (
+            "id", "must be 1 to 64 letters, digits, full stops, hyphens or underscores, the first a letter or digit"
+        ),
+        "client_name_check": ("name", "must have 1 to 200 characters"),
+        "client_scopes_check": ("scope", "must have 1 to 4096 characters"),
+        "client_origins_check": ("origins", "must be at most 16"),
     ]
 
     /// What to say about a value that a check constraint refused: `tenant_name_check` names the column.
     private static func describe(constraint: String?) -> String {
-        if let rule = constraint.flatMap({ rules[$0] }) { return rule }
         let words = (constraint ?? "").split(separator: "_").dropFirst()
         let column = words.filter { $0 != "check" }.joined(separator: " ")
         return column.isEmpty ? "a value breaks its rule" : "\(column) breaks its rule"

@@ -109,19 +109,19 @@ package struct NewClient: Sendable {
             known: ["id", "name", "scope", "jwks", "kind", "jwksURI", "origins"] + (isOfRegion ? ["institution"] : []))
         let word = try object.optionalText("kind") ?? Principal.Kind.systemClient.rawValue
         guard let kind = Principal.Kind(rawValue: word), kind == .systemClient || kind == .tenantAdministrator else {
-            throw TenantRegistryError(.invalidValue, "kind must be \"system\" or \"tenant-administrator\"")
+            throw TenantRegistryError.invalid("kind", "must be \"system\" or \"tenant-administrator\"")
         }
         var institution: TenantID?
         if isOfRegion {
             guard kind == .systemClient else {
-                throw TenantRegistryError(.invalidValue, "kind of a client of the region must be \"system\"")
+                throw TenantRegistryError.invalid("kind", "of a client of the region must be \"system\"")
             }
             institution = TenantID(try object.text("institution"))
             guard institution != nil else {
-                throw TenantRegistryError(.invalidValue, "institution must be the id of a tenant")
+                throw TenantRegistryError.invalid("institution", "must be the id of a tenant")
             }
         }
-        guard let keys = node["jwks"] else { throw TenantRegistryError(.invalidValue, "jwks is missing") }
+        guard let keys = node["jwks"] else { throw TenantRegistryError.invalid("jwks", "is missing") }
         let id = try object.text("id")
         let name = try object.text("name")
         let scope = try object.text("scope")
@@ -133,7 +133,9 @@ package struct NewClient: Sendable {
                 keys: try JSONWebKeySet(json: String(decoding: keys.rawBytes, as: UTF8.self)), keySetURL: keySetURL,
                 origins: origins, institution: institution)
         } catch {
-            throw TenantRegistryError(.invalidValue, "\(error.code == .scope ? "scope" : "jwks"): \(error.reason)")
+            let field = error.code == .scope ? "scope" : "jwks"
+            throw TenantRegistryError(
+                .invalidValue, "\(field): \(error.reason)", field: field)
         }
     }
 }
@@ -145,8 +147,8 @@ struct RequestObject {
     init(_ node: JSONNode, known: [String]) throws(TenantRegistryError) {
         guard node.kind == .object else { throw TenantRegistryError(.invalidValue, "the body must be a JSON object") }
         for member in node.members where !known.contains(member.key) {
-            throw TenantRegistryError(
-                .invalidValue, "\(member.key) is not known here; known are \(known.joined(separator: ", "))")
+            throw TenantRegistryError.invalid(
+                member.key, "is not known here; known are \(known.joined(separator: ", "))")
         }
         self.node = node
     }
@@ -154,11 +156,11 @@ struct RequestObject {
     /// An object of words; empty when it is not there.
     func words(_ name: String) throws(TenantRegistryError) -> [String: String] {
         guard let value = node[name] else { return [:] }
-        guard value.kind == .object else { throw TenantRegistryError(.invalidValue, "\(name) must be an object") }
+        guard value.kind == .object else { throw TenantRegistryError.invalid(name, "must be an object") }
         var words: [String: String] = [:]
         for member in value.members {
             guard let text = member.value.string else {
-                throw TenantRegistryError(.invalidValue, "\(name) must be an object of text values")
+                throw TenantRegistryError.invalid(name, "must be an object of text values")
             }
             words[member.key] = text
         }
@@ -167,19 +169,19 @@ struct RequestObject {
 
     func optionalText(_ name: String) throws(TenantRegistryError) -> String? {
         guard let value = node[name] else { return nil }
-        guard let text = value.string else { throw TenantRegistryError(.invalidValue, "\(name) must be text") }
+        guard let text = value.string else { throw TenantRegistryError.invalid(name, "must be text") }
         return text
     }
 
     /// A list of origins (RFC 6454): scheme, host and port, compared byte by byte later, so written as browsers write them.
     func origins(_ name: String) throws(TenantRegistryError) -> [String] {
         guard let list = node[name] else { return [] }
-        guard list.kind == .array else { throw TenantRegistryError(.invalidValue, "\(name) must be an array") }
+        guard list.kind == .array else { throw TenantRegistryError.invalid(name, "must be an array") }
         var origins: [String] = []
         for item in list.elements {
             guard let origin = item.string, origin.utf8.count <= 255, Self.isOrigin(origin) else {
-                throw TenantRegistryError(
-                    .invalidValue, "\(name) must be like https://portal.example or http://localhost:8080")
+                throw TenantRegistryError.invalid(
+                    name, "must be like https://portal.example or http://localhost:8080")
             }
             origins.append(origin)
         }
@@ -203,7 +205,7 @@ struct RequestObject {
 
     func text(_ name: String) throws(TenantRegistryError) -> String {
         guard let text = try optionalText(name) else {
-            throw TenantRegistryError(.invalidValue, "\(name) is missing")
+            throw TenantRegistryError.invalid(name, "is missing")
         }
         return text
     }

@@ -13,7 +13,7 @@ extension NewTenant {
         let word = try object.optionalText("kind") ?? TenantRecord.Kind.hospital.rawValue
         guard let kind = TenantRecord.Kind(rawValue: word) else {
             let known = TenantRecord.Kind.allCases.map(\.rawValue).joined(separator: ", ")
-            throw TenantRegistryError(.invalidValue, "kind must be one of \(known)")
+            throw TenantRegistryError.invalid("kind", "must be one of \(known)")
         }
         self.init(
             id: try object.text("id"), name: try object.text("name"), timeZone: try object.text("timeZone"),

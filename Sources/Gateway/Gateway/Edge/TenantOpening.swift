@@ -18,7 +18,10 @@ extension Problem {
         case .unknownTenant: self = .nothingHere
         case .conflict: self.init(.conflict, error.message)
         case .cellFull: self.init(.cellFull, error.message)
-        case .invalidValue: self.init(.invalidInput, error.message)
+        case .invalidValue:
+            self.init(
+                .invalidInput, error.message,
+                fields: error.field.map { [Field(pointer: "/" + $0, detail: error.message)] } ?? [])
         case .denied: self.init(.insufficientScope)
         case .notReady: self.init(.unavailable, "The tenant is being made or removed.", retryAfter: 2)
         case .unavailable:
