@@ -50,28 +50,41 @@ struct Conditions: Sendable {
 
     /// `Type?criteria` → `Type/id` for each reference.
     ///
-    /// - Throws: 412 unless each matches exactly one resource.
+    /// - Parameter references: Each with the bundle entry that holds it.
+    /// - Throws: 403 unless the token may search all of their types; 412 unless each matches exactly one resource.
     func resolve(
-        _ references: Set<String>, on connection: PostgresConnection
+        _ references: [String: String], on connection: PostgresConnection
     ) async throws -> [String: String] {
-        var links: [String: String] = [:]
-        for reference in references.sorted() {
+        var conditions: [(reference: String, place: String, condition: Condition)] = []
+        for (reference, place) in references.sorted(by: { $0.key < $1.key }) {
             guard let mark = reference.firstIndex(of: "?"), let type = ResourceType.named(String(reference[..<mark]))
             else { continue }
             let criteria = String(reference[reference.index(after: mark)...])
-            let matches = try await condition(type, criteria).matches(on: connection)
+            do {
+                conditions.append((reference, place, try condition(type, criteria)))
+            } catch {
+                throw error.placed(place)
+            }
+        }
+        var links: [String: String] = [:]
+        for (reference, place, condition) in conditions {
+            let matches = try await condition.matches(on: connection)
             guard matches.count == 1 else {
                 throw FHIRFailure(
                     412, matches.isEmpty ? "not-found" : "multiple-matches",
                     "The conditional reference '\(reference)' must match exactly one resource; it matches "
-                        + (matches.isEmpty ? "none." : "several."))
+                        + (matches.isEmpty ? "none." : "several.")
+                ).placed(place)
             }
-            links[reference] = type.name + "/" + matches[0]
+            links[reference] = condition.type.name + "/" + matches[0]
         }
         return links
     }
 
     private func condition(_ type: ResourceType, _ criteria: String) throws(FHIRFailure) -> Condition {
+        let refusal = AuditEntry(.searchType, outcome: .minorFailure, type: type, query: criteria)
+        // A condition discloses whether something matches, so it needs the right to search.
+        try exchange.require(.search, on: type, for: refusal)
         let query: HTTPQuery
         do {
             // What stands before a question mark is the type again: `Patient?identifier=1`, as some clients send it.
@@ -93,14 +106,12 @@ struct Conditions: Sendable {
             let plan = try exchange.services.search.plan(
                 SearchRequest(
                     type: type, parameters: parameters.map { ($0.name, $0.value) }, baseURL: exchange.base),
-                // A conditional write discloses whether something matches, so it needs the right to search.
                 allowedTypes: { principal.scopes.allows(.search, on: $0.name) })
             return Condition(plan: plan, search: exchange.services.search, type: type)
         } catch {
             let failure = FHIRFailure(error)
             guard error.code == .forbidden else { throw failure }
-            throw exchange.denied(
-                failure, AuditEntry(.searchType, outcome: .minorFailure, type: type, query: criteria))
+            throw exchange.denied(failure, refusal)
         }
     }
 

@@ -24,11 +24,11 @@ struct WriteExecution: Sendable {
     /// - Throws: `FHIRFailure`; nothing was written then.
     func run(in session: Session) async throws -> [WriteResult] {
         for request in requests {
-            try exchange.require(
-                request.permission, on: request.type,
-                for: AuditEntry(
-                    request.interaction, outcome: .minorFailure, type: request.type, resourceID: request.id,
-                    query: request.criteria))
+            do {
+                try exchange.require(request.permission, on: request.type, for: request.refusal)
+            } catch {
+                throw error.placed(request.place)
+            }
         }
         let references = try conditionalReferences()
         guard !references.isEmpty || requests.contains(where: { $0.criteria != nil || $0.looksFirst }) else {
@@ -73,13 +73,13 @@ struct WriteExecution: Sendable {
     /// `Type?criteria` → `Type/id`. Conditional references are resolved last (FHIR R4 http.html#trules): against what is there
     /// once all entries are carried out.
     private func links(
-        _ references: Set<String>, _ targets: [Target], _ conditions: Conditions, on connection: PostgresConnection
+        _ references: [String: String], _ targets: [Target], _ conditions: Conditions, on connection: PostgresConnection
     ) async throws -> [String: String] {
         var written: Set<ResourceType> = []
         for (request, target) in zip(requests, targets) {
             if case .write = target { written.insert(request.type) }
         }
-        guard references.contains(where: { Conditions.isTouched($0, byWriting: written) }) else {
+        guard references.keys.contains(where: { Conditions.isTouched($0, byWriting: written) }) else {
             return try await conditions.resolve(references, on: connection)
         }
         // The database says what the criteria will match: the writes are made, looked at, and taken back.
@@ -165,12 +165,16 @@ struct WriteExecution: Sendable {
         }
     }
 
-    /// Conditional references exist in transactions only; elsewhere a reference is what it is.
-    private func conditionalReferences() throws -> Set<String> {
-        var found: Set<String> = []
+    /// The conditional references, each with the first entry that holds it. They exist in bundles only; elsewhere a reference
+    /// is what it is.
+    private func conditionalReferences() throws -> [String: String] {
+        var found: [String: String] = [:]
         // The entries of a Bundle that is stored are not carried out.
         for request in requests where !request.place.isEmpty && !request.isPatch && request.type.name != "Bundle" {
-            if let body = request.body { found.formUnion(ReferenceRewriter.conditionalReferences(in: body)) }
+            guard let body = request.body else { continue }
+            for reference in ReferenceRewriter.conditionalReferences(in: body) where found[reference] == nil {
+                found[reference] = request.place
+            }
         }
         return found
     }

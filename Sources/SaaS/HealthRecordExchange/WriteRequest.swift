@@ -96,6 +96,11 @@ struct WriteRequest: Sendable {
         case .delete, .deleteWhere: .delete
         }
     }
+
+    /// What is audited when it is refused.
+    var refusal: AuditEntry {
+        AuditEntry(interaction, outcome: .minorFailure, type: type, resourceID: id, query: criteria)
+    }
 }
 
 /// What became of a ``WriteRequest``.

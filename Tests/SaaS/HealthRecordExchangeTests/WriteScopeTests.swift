@@ -1,0 +1,70 @@
+import ClinicalData
+import CloudHTTP
+import HTTPTypes
+import Testing
+
+/// What a token of few scopes learns and does by writing.
+struct WriteScopeTests {
+    private static let jsonPatch = [HTTPField.Name.contentType: "application/json-patch+json"]
+    private static let criteria = "Patient?identifier=urn:mrn%7C1"
+
+    private static func basic(_ reference: String) -> String {
+        """
+        {"resourceType":"Basic","code":{"text":"x"},"extension":[{"url":"urn:x","valueReference":\
+        {"reference":"\(reference)"}}]}
+        """
+    }
+
+    @Test(arguments: ["1", "none"])
+    func `a conditional reference needs the right to search what it refers to`(_ value: String) async throws {
+        try await RecordServer.with { server async throws in
+            _ = try await server.send(.post, "Patient", RecordServer.patient("1"))
+            let reference = "Patient?identifier=urn:mrn|\(value)"
+            let bundle = RecordServer.bundle(
+                "transaction",
+                [
+                    RecordServer.entry("POST", "Basic", Self.basic("Patient/a")),
+                    RecordServer.entry("POST", "Basic", Self.basic(reference)),
+                ])
+            let refused = try await server.send(.post, "", bundle, scope: "system/Basic.c system/Patient.r")
+            #expect(refused.status == 403)
+            #expect(refused.text.contains("search Patient"))
+            #expect(refused.text.contains(#""expression":["Bundle.entry[1]"]"#))
+            #expect(try await server.count("fhir.resource") == 1)
+            #expect(try await server.audit().last?.outcome == AuditOutcome.minorFailure.rawValue)
+            let allowed = try await server.send(.post, "", bundle, scope: "system/Basic.c system/Patient.s")
+            #expect(allowed.status == (value == "1" ? 200 : 412))
+        }
+    }
+
+    @Test(arguments: ["1", "none"])
+    func `a conditional write needs the right to search`(_ value: String) async throws {
+        try await RecordServer.with { server async throws in
+            _ = try await server.send(.post, "Patient", RecordServer.patient("1"))
+            let target = "Patient?identifier=urn:mrn%7C\(value)"
+            let body = RecordServer.patient(value)
+            let header = [HTTPField.Name.ifNoneExist: "identifier=urn:mrn|\(value)"]
+            let answers = [
+                try await server.send(.post, "Patient", body, header, scope: "system/Patient.cr"),
+                try await server.send(.post, target, body, scope: "system/Patient.c"),
+                try await server.send(.put, target, body, scope: "system/Patient.cu"),
+                try await server.send(.patch, target, "[]", Self.jsonPatch, scope: "system/Patient.ru"),
+                try await server.send(.delete, target, scope: "system/Patient.d"),
+                try await server.send(
+                    .post, "",
+                    RecordServer.bundle(
+                        "transaction",
+                        [
+                            RecordServer.entry("POST", "Patient", body),
+                            RecordServer.entry("PUT", target, body),
+                        ]), scope: "system/Patient.cu"),
+            ]
+            for answer in answers {
+                #expect(answer.status == 403)
+                #expect(answer.text.contains("search Patient"))
+            }
+            #expect(try await server.count("fhir.history") == 0)
+            #expect(try await server.count("fhir.resource") == 1)
+        }
+    }
+}
