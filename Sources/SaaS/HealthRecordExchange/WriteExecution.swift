@@ -1,4 +1,5 @@
 import ClinicalData
+import CloudIdentity
 import HTTPTypes
 import NIOCore
 import PostgresDriver
@@ -26,6 +27,8 @@ struct WriteExecution: Sendable {
         for request in requests {
             do {
                 try exchange.require(request.permission, on: request.type, for: request.refusal)
+                // A test within a patch discloses what the resource holds.
+                if request.hasTest { try exchange.require(.read, on: request.type, for: request.refusal) }
             } catch {
                 throw error.placed(request.place)
             }

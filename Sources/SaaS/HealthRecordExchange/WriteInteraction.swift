@@ -16,7 +16,7 @@ struct WriteInteraction: Sendable {
 
     /// The answer to a write.
     ///
-    /// - Parameter preference: `minimal` leaves the resource out.
+    /// - Parameter preference: `minimal` leaves the resource out, as does a token that may not read it.
     func answer(_ result: WriteResult, preference: Preferences.Return, in session: Session) async throws -> Answer {
         switch result.effect {
         case .created, .updated:
@@ -27,7 +27,7 @@ struct WriteInteraction: Sendable {
             switch preference {
             case .minimal: break
             case .representation:
-                if let content = result.content {
+                if let content = result.content, mayRead(result.type) {
                     answer.resource = ResourceBytes.spliced(
                         content: content, version: result.version, lastUpdated: result.lastUpdated)
                 }
@@ -49,6 +49,10 @@ struct WriteInteraction: Sendable {
         }
     }
 
+    private func mayRead(_ type: ResourceType) -> Bool {
+        exchange.principal.scopes.allows(.read, on: type.name)
+    }
+
     /// The resource that a conditional create found; handing it out is a read and audited as one.
     private func found(
         _ result: WriteResult, preference: Preferences.Return, in session: Session
@@ -61,7 +65,7 @@ struct WriteInteraction: Sendable {
         var answer = Answer(stored)
         answer.location = "\(result.type.name)/\(result.id)/_history/\(stored.version)"
         switch preference {
-        case .representation where exchange.principal.scopes.allows(.read, on: result.type.name): break
+        case .representation where mayRead(result.type): break
         case .representation, .minimal: answer.resource = nil
         case .operationOutcome:
             answer.resource = nil

@@ -80,6 +80,12 @@ struct WriteRequest: Sendable {
     /// Whether the current version is locked and looked at before the write is made.
     var looksFirst: Bool { isPatch || match == .any }
 
+    /// Whether this is a JSON Patch that tests what the resource holds.
+    var hasTest: Bool {
+        guard isPatch, let body, let patch = try? JSONPatch(parsing: body) else { return false }
+        return patch.hasTest
+    }
+
     var permission: ScopeSet.Permission {
         switch action {
         case .create: .create

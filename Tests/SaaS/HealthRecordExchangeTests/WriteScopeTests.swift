@@ -67,4 +67,50 @@ struct WriteScopeTests {
             #expect(try await server.count("fhir.resource") == 1)
         }
     }
+
+    @Test func `what a token may not read is not in the answer to its write`() async throws {
+        try await RecordServer.with { server async throws in
+            _ = try await server.send(.put, "Patient/a", RecordServer.patient("1", #","id":"a""#))
+            let prefer = [HTTPField.Name.prefer: "return=representation"]
+            let patch = Self.jsonPatch.merging(prefer) { $1 }
+            let data = "W10="
+            let binary = #"{"resourceType":"Binary","contentType":"application/json-patch+json","data":"\#(data)"}"#
+            let body = RecordServer.patient("1", #","id":"a""#)
+            let update = "system/Patient.us"
+            let answers = [
+                try await server.send(.patch, "Patient/a", "[]", Self.jsonPatch, scope: "system/Patient.u"),
+                try await server.send(.patch, "Patient/a", "[]", patch, scope: "system/Patient.u"),
+                try await server.send(.patch, Self.criteria, "[]", patch, scope: update),
+                try await server.send(.put, "Patient/a", body, prefer, scope: update),
+                try await server.send(
+                    .post, "",
+                    RecordServer.bundle("transaction", [RecordServer.entry("PATCH", "Patient/a", binary)]), prefer,
+                    scope: update),
+                try await server.send(
+                    .post, "", RecordServer.bundle("batch", [RecordServer.entry("PATCH", "Patient/a", binary)]), prefer,
+                    scope: update),
+            ]
+            for answer in answers {
+                #expect(answer.status == 200)
+                #expect(!answer.text.contains("female"))
+            }
+            #expect(answers[0].tag == "W/\"2\"")
+            let whole = try await server.send(.patch, "Patient/a", "[]", patch, scope: "system/Patient.ru")
+            #expect(whole.text.contains("female"))
+        }
+    }
+
+    @Test func `a test within a patch needs the right to read`() async throws {
+        try await RecordServer.with { server async throws in
+            _ = try await server.send(.put, "Patient/a", RecordServer.patient("1", #","id":"a""#))
+            for gender in ["female", "male"] {
+                let patch = #"[{"op":"test","path":"/gender","value":"\#(gender)"}]"#
+                let refused = try await server.send(
+                    .patch, "Patient/a", patch, Self.jsonPatch, scope: "system/Patient.u")
+                #expect(refused.status == 403)
+                #expect(refused.text.contains("read Patient"))
+            }
+            #expect(try await server.count("fhir.history") == 0)
+        }
+    }
 }

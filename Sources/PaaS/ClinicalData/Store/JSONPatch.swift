@@ -58,6 +58,14 @@ package struct JSONPatch: Sendable {
         self.operations = operations
     }
 
+    /// Whether an operation looks at what is there and changes nothing.
+    package var hasTest: Bool {
+        operations.contains { operation in
+            if case .test = operation.action { return true }
+            return false
+        }
+    }
+
     /// The patched bytes: JSON, but not yet known to be a valid resource.
     package func apply(to document: JSONDocument) throws(Failure) -> [UInt8] {
         var tree = PatchTree.leaf(document.root)
