@@ -90,20 +90,13 @@ struct BundleReader: Sendable {
         } else if resource == nil, method == .post || method == .put || method == .patch {
             throw FHIRFailure(400, "required", "This entry needs 'resource'.", at: place + ".resource")
         }
-        let readConditions: ReadConditions
-        do {
-            readConditions = try ReadConditions(
-                noneMatch: request["ifNoneMatch"]?.string, modifiedSinceInstant: request["ifModifiedSince"]?.string)
-        } catch {
-            throw error.placed(place + ".request.ifModifiedSince")
-        }
         return BundleEntry(
             place: place, interaction: interaction, method: method, query: query,
             conditions: WriteConditions(
                 match: request["ifMatch"]?.string,
                 noneMatch: method == .get ? nil : request["ifNoneMatch"]?.string,
                 noneExist: request["ifNoneExist"]?.string),
-            readConditions: readConditions,
+            readConditions: try ReadConditions(request, at: place + ".request"),
             fullURL: node["fullUrl"]?.string, body: body)
     }
 

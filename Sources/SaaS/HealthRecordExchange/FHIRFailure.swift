@@ -109,6 +109,13 @@ extension FHIRFailure {
         return failure
     }
 
+    /// A condition of RFC 9110 is false of this version.
+    static func precondition(_ version: Int32) -> FHIRFailure {
+        var failure = FHIRFailure(412, "conflict", "The current version is \(version).")
+        failure.headers[.eTag] = "W/\"\(version)\""
+        return failure
+    }
+
     static func methodNotAllowed(_ allowed: [String]) -> FHIRFailure {
         var failure = FHIRFailure(
             405, "not-supported",

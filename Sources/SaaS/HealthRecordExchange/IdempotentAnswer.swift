@@ -29,7 +29,7 @@ struct IdempotentAnswer: Sendable {
         path = "/" + request.path.joined(separator: "/") + (request.query.isEmpty ? "" : "?" + request.query)
         // What the headers ask for is part of the request: If-Match, If-None-Exist and the rest change its meaning.
         var hash = SHA256()
-        for name in [HTTPField.Name.ifMatch, .ifNoneMatch, .ifNoneExist, .contentType] {
+        for name in [HTTPField.Name.ifMatch, .ifUnmodifiedSince, .ifNoneMatch, .ifNoneExist, .contentType] {
             hash.update(data: Array((request.headers[name] ?? "").utf8) + [0])
         }
         request.body.withUnsafeReadableBytes { hash.update(bufferPointer: $0) }

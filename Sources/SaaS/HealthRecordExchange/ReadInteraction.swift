@@ -3,6 +3,7 @@ import CloudHTTP
 import CloudIdentity
 import HTTPTypes
 import NIOCore
+import StrictJSON
 
 /// read and vread, conditional ones included.
 struct ReadInteraction: Sendable {
@@ -74,7 +75,7 @@ struct ReadInteraction: Sendable {
     private static func shaped(
         _ answer: Answer, _ conditions: ReadConditions, _ subset: ResourceSubset?
     ) throws -> Answer {
-        var answer = conditions.apply(to: answer)
+        var answer = try conditions.apply(to: answer)
         if let subset, let resource = answer.resource, let version = answer.version, let time = answer.lastUpdated {
             answer.resource = try subset.part(of: resource, version: version, lastUpdated: time)
         }
@@ -102,30 +103,51 @@ struct ReadInteraction: Sendable {
     }
 }
 
-/// If-None-Match and If-Modified-Since of a read.
+/// The conditions of a read.
 struct ReadConditions: Sendable {
-    var noneMatch: EntityTagCondition?
+    private let match: EntityTagCondition?
+    private let noneMatch: EntityTagCondition?
     /// Seconds since 1970.
-    var modifiedSince: Int64?
+    private let unmodifiedSince: Int64?
+    private let modifiedSince: Int64?
 
-    /// Of the headers of a request.
-    init(noneMatch: String?, modifiedSince: String?) {
-        self.noneMatch = noneMatch.flatMap { EntityTagCondition(parsing: $0) }
-        self.modifiedSince = modifiedSince.flatMap { HTTPDate.parse($0) }
+    /// Of the headers of a request. Dates that are none are passed over (RFC 9110 §13.1.3, §13.1.4).
+    init(_ headers: HTTPFields) throws(FHIRFailure) {
+        match = try Self.match(headers[.ifMatch])
+        noneMatch = headers[.ifNoneMatch].flatMap { EntityTagCondition(parsing: $0) }
+        unmodifiedSince = headers[.ifUnmodifiedSince].flatMap { HTTPDate.parse($0) }
+        modifiedSince = headers[.ifModifiedSince].flatMap { HTTPDate.parse($0) }
     }
 
-    /// Of `request` in a bundle entry, where the time is an instant.
-    init(noneMatch: String?, modifiedSinceInstant text: String?) throws(FHIRFailure) {
-        self.noneMatch = noneMatch.flatMap { EntityTagCondition(parsing: $0) }
-        guard let text else { return }
+    /// Of the bundle entry's `request` at `place`, where the time is an instant.
+    init(_ request: JSONNode, at place: String) throws(FHIRFailure) {
+        match = try Self.match(request["ifMatch"]?.string, at: place + ".ifMatch")
+        noneMatch = request["ifNoneMatch"]?.string.flatMap { EntityTagCondition(parsing: $0) }
+        unmodifiedSince = nil
+        guard let text = request["ifModifiedSince"]?.string else {
+            modifiedSince = nil
+            return
+        }
         guard let instant = FHIRInstant.parse(text) else {
-            throw FHIRFailure(400, "value", "request.ifModifiedSince must be an instant.")
+            throw FHIRFailure(
+                400, "value", "request.ifModifiedSince must be an instant.", at: place + ".ifModifiedSince")
         }
         modifiedSince = instant / 1_000_000
     }
 
+    private static func match(_ text: String?, at place: String? = nil) throws(FHIRFailure) -> EntityTagCondition? {
+        guard let text else { return nil }
+        guard let condition = EntityTagCondition(parsing: text) else {
+            throw FHIRFailure(400, "invalid", "If-Match must be * or name versions, as W/\"3\".", at: place)
+        }
+        return condition
+    }
+
     /// 304 without a body when the client has this version already (RFC 9110 §13.2.2: tags before dates).
-    func apply(to answer: Answer) -> Answer {
+    ///
+    /// - Throws: 412 when the client wants another version.
+    func apply(to answer: Answer) throws(FHIRFailure) -> Answer {
+        if let version = answer.version, !isWanted(version, answer.lastUpdated) { throw .precondition(version) }
         let isKnown: Bool
         if let noneMatch {
             isKnown = noneMatch.matches(version: answer.version)
@@ -139,5 +161,11 @@ struct ReadConditions: Sendable {
         known.status = 304
         known.resource = nil
         return known
+    }
+
+    private func isWanted(_ version: Int32, _ lastUpdated: Int64?) -> Bool {
+        if let match { return match.matches(version: version) }
+        if let unmodifiedSince, let lastUpdated { return lastUpdated / 1_000_000 <= unmodifiedSince }
+        return true
     }
 }

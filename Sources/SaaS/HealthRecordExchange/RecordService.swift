@@ -85,10 +85,10 @@ struct RecordService: Sendable {
             return services.capabilities.answer(base: exchange.base, request.headers)
         case .read(let type, let id):
             return try await ReadInteraction(exchange: exchange)
-                .read(type, id: id, Self.read(request, query, preferences), in: session)
+                .read(type, id: id, try Self.read(request, query, preferences), in: session)
         case .readVersion(let type, let id, let version):
             return try await ReadInteraction(exchange: exchange)
-                .readVersion(type, id: id, version: version, Self.read(request, query, preferences), in: session)
+                .readVersion(type, id: id, version: version, try Self.read(request, query, preferences), in: session)
         case .history(let scope):
             return try await HistoryInteraction(exchange: exchange).run(scope, query: query, in: session)
         case .search(let type, let compartment, let isForm):
@@ -108,11 +108,10 @@ struct RecordService: Sendable {
 
     private static func read(
         _ request: ModuleRequest, _ query: HTTPQuery, _ preferences: Preferences
-    ) -> ReadInteraction.Request {
+    ) throws(FHIRFailure) -> ReadInteraction.Request {
         ReadInteraction.Request(
-            conditions: ReadConditions(
-                noneMatch: request.headers[.ifNoneMatch], modifiedSince: request.headers[.ifModifiedSince]),
-            query: query, isLenient: preferences.handling == .lenient)
+            conditions: try ReadConditions(request.headers), query: query,
+            isLenient: preferences.handling == .lenient)
     }
 
     /// The write that an interaction, its headers and its body ask for.
@@ -140,8 +139,8 @@ struct RecordService: Sendable {
             throw FHIRFailure(500, "exception", "This is no write.")
         }
         try WriteConditions(
-            match: request.headers[.ifMatch], noneMatch: request.headers[.ifNoneMatch],
-            noneExist: request.headers[.ifNoneExist]
+            match: request.headers[.ifMatch], unmodifiedSince: request.headers[.ifUnmodifiedSince],
+            noneMatch: request.headers[.ifNoneMatch], noneExist: request.headers[.ifNoneExist]
         ).apply(to: &write)
         if request.method == .delete { return write }
         guard !write.isPatch else {

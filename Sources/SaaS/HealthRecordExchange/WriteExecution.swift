@@ -252,26 +252,45 @@ struct WriteExecution: Sendable {
         let current = try await exchange.services.store.current(request.type, id: id, locking: true, on: runner)
         guard let current else { throw FHIRFailure.notFound(request.type, id).placed(request.place) }
         guard !current.isDeleted else { throw FHIRFailure.deleted(current).placed(request.place) }
+        let expected = try Self.version(of: current, for: request)
         let patched = try Patching.apply(body, to: current, place: request.place)
-        var expected = current.version
-        if case .version(let version) = request.match { expected = version }
         return try intake.operation(
             .patch, request.type, id: id, expectedVersion: expected, patched, rewriter: rewriter, place: request.place)
     }
 
-    /// The version that the write must find; nil = any. If-Match: * is fulfilled by the one that is there now, which stays
-    /// locked until it is written.
+    /// The version that the write must find; nil = any. What fulfils a condition now stays locked until it is written.
     private func expectedVersion(
         _ request: WriteRequest, _ id: String, on runner: any StatementRunner
     ) async throws -> Int32? {
-        switch request.match {
-        case nil: return nil
-        case .version(let version): return version
-        case .any:
-            let current = try await exchange.services.store.current(request.type, id: id, locking: true, on: runner)
-            guard let current, !current.isDeleted else { throw Self.absent(request) }
-            return current.version
+        guard request.looksFirst else {
+            if case .version(let version) = request.match { return version }
+            return nil
         }
+        let current = try await exchange.services.store.current(request.type, id: id, locking: true, on: runner)
+        return try Self.version(of: current, for: request)
+    }
+
+    /// The version that is there, when it fulfils the conditions of `request` (in the order of RFC 9110 §13.2.2).
+    private static func version(
+        of stored: StoredResource?, for request: WriteRequest
+    ) throws(FHIRFailure) -> Int32? {
+        let current = stored.flatMap { $0.isDeleted ? nil : $0 }
+        let isFulfilled: Bool
+        switch request.match {
+        case .any: isFulfilled = current != nil
+        case .version(let version): isFulfilled = current?.version == version
+        case nil:
+            if let current, let time = request.unmodifiedSince {
+                isFulfilled = current.lastUpdated / 1_000_000 <= time
+            } else {
+                isFulfilled = true
+            }
+        }
+        guard isFulfilled, !request.mustNotExist || current == nil else {
+            guard let current else { throw absent(request) }
+            throw FHIRFailure.precondition(current.version).placed(request.place)
+        }
+        return current?.version
     }
 
     /// The id under which a request's resource is stored; nil when it has none.
@@ -320,12 +339,10 @@ struct WriteExecution: Sendable {
         switch error {
         case .versionConflict(let operation, let current):
             let request = request(operation)
-            var failure = FHIRFailure(
-                412, "conflict",
-                current.map { "The current version is \($0)." } ?? "The resource does not exist."
-            ).placed(request?.place ?? "")
-            if let current { failure.headers[.eTag] = "W/\"\(current)\"" }
-            return failure
+            let failure =
+                current.map { FHIRFailure.precondition($0) }
+                ?? FHIRFailure(412, "conflict", "The resource does not exist.")
+            return failure.placed(request?.place ?? "")
         case .identityExists(let operation):
             return FHIRFailure(409, "duplicate", "The identity is taken.").placed(request(operation)?.place ?? "")
         case .nothingToPatch(let operation):

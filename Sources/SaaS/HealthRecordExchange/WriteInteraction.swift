@@ -78,11 +78,17 @@ struct WriteInteraction: Sendable {
 /// The conditions that a write carries, in the form of header values.
 struct WriteConditions: Sendable {
     var match: String?
+    var unmodifiedSince: String?
     var noneMatch: String?
     var noneExist: String?
 
-    /// Completes `request`; `isCreate` decides whether If-None-Exist may stand.
+    /// Completes `request`. A date that is none is passed over (RFC 9110 §13.1.4).
     func apply(to request: inout WriteRequest) throws(FHIRFailure) {
+        guard noneExist == nil || request.isCreate else {
+            throw FHIRFailure(
+                400, "invalid", "If-None-Exist is of creates only.",
+                at: request.place.isEmpty ? nil : request.place + ".request.ifNoneExist")
+        }
         if let match {
             switch EntityTagCondition(parsing: match) {
             case .any: request.match = .any
@@ -94,6 +100,8 @@ struct WriteConditions: Sendable {
             case .tags, nil:
                 throw FHIRFailure(400, "invalid", "If-Match must be * or name one version, as W/\"3\".")
             }
+        } else if let unmodifiedSince {
+            request.unmodifiedSince = HTTPDate.parse(unmodifiedSince)
         }
         if let noneMatch {
             guard EntityTagCondition(parsing: noneMatch) == .any else {

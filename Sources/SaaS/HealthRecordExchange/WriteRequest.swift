@@ -25,6 +25,8 @@ struct WriteRequest: Sendable {
 
     let action: Action
     var match: Match?
+    /// If-Unmodified-Since, where there is no If-Match. Seconds since 1970.
+    var unmodifiedSince: Int64?
     /// If-None-Match: *
     var mustNotExist = false
     /// A resource, or a JSON Patch; nil for a delete.
@@ -63,6 +65,13 @@ struct WriteRequest: Sendable {
         }
     }
 
+    var isCreate: Bool {
+        switch action {
+        case .create: true
+        case .update, .updateWhere, .patch, .patchWhere, .delete, .deleteWhere: false
+        }
+    }
+
     var isDelete: Bool {
         switch action {
         case .delete, .deleteWhere: true
@@ -78,7 +87,7 @@ struct WriteRequest: Sendable {
     }
 
     /// Whether the current version is locked and looked at before the write is made.
-    var looksFirst: Bool { isPatch || match == .any }
+    var looksFirst: Bool { isPatch || match == .any || unmodifiedSince != nil || (isDelete && mustNotExist) }
 
     /// Whether this is a JSON Patch that tests what the resource holds.
     var hasTest: Bool {

@@ -65,8 +65,8 @@ struct HeadHints: Sendable {
                 guard field.value == "0" else { return nil }
             case "connection":
                 guard field.value.lowercased() == "keep-alive" else { return nil }
-            case "transfer-encoding", "origin", "if-none-match", "if-modified-since", "if-match", "if-range", "range",
-                "expect", "upgrade", "prefer", "idempotency-key":
+            case "transfer-encoding", "origin", "if-none-match", "if-modified-since", "if-match", "if-unmodified-since",
+                "if-range", "range", "expect", "upgrade", "prefer", "idempotency-key":
                 return nil
             default:
                 continue

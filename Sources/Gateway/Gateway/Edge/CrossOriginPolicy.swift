@@ -24,8 +24,8 @@ struct CrossOriginPolicy: Sendable {
     private static let exposed =
         "ETag, Last-Modified, Location, Content-Location, X-Request-Id, Retry-After, Preference-Applied, WWW-Authenticate"
     private static let allowedHeaders =
-        "Authorization, Content-Type, Accept, Prefer, If-Match, If-None-Match, If-Modified-Since, If-None-Exist, "
-        + "Idempotency-Key, X-Request-Id"
+        "Authorization, Content-Type, Accept, Prefer, If-Match, If-None-Match, If-Modified-Since, If-Unmodified-Since, "
+        + "If-None-Exist, Idempotency-Key, X-Request-Id"
     private static let allowedMethods = "GET, HEAD, POST, PUT, PATCH, DELETE"
 
     /// Whether a path takes part at all.
