@@ -68,7 +68,7 @@ struct BundleWriter {
 
     private static func status(_ resource: StoredResource) -> String {
         if resource.isDeleted { return HTTPStatusText.text(204) }
-        return HTTPStatusText.text(resource.version == 1 ? 201 : 200)
+        return HTTPStatusText.text(resource.isCreated ? 201 : 200)
     }
 
     private mutating func append(_ entry: [UInt8]) {

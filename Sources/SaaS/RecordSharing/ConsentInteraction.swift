@@ -205,7 +205,8 @@ struct ConsentInteraction: Sendable {
         for record in records {
             bundle.addVersion(
                 "Consent/" + id.text, type: "Consent", resource: Array(record.bytes.readableBytesView),
-                version: record.version, lastUpdated: record.recordedAt, method: record.method)
+                version: record.version, lastUpdated: record.recordedAt, method: record.method,
+                isCreated: record.version == 1)
         }
         return bundle.response()
     }

@@ -203,7 +203,8 @@ struct FlagInteraction: Sendable {
         for record in records {
             bundle.addVersion(
                 "Flag/" + id.text, type: "Flag", resource: Array(record.bytes.readableBytesView),
-                version: record.version, lastUpdated: record.recordedAt, method: record.method)
+                version: record.version, lastUpdated: record.recordedAt, method: record.method,
+                isCreated: record.version == 1)
         }
         return bundle.response()
     }

@@ -197,7 +197,8 @@ struct RecordInteraction: Sendable {
                 path, type: type.name,
                 resource: version.isDeleted
                     ? nil : try rewriter.rewritten(Array(version.bytes.readableBytesView)),
-                version: version.version, lastUpdated: version.lastUpdated, method: version.method)
+                version: version.version, lastUpdated: version.lastUpdated, method: version.method,
+                isCreated: version.isCreated)
         }
         return bundle.response()
     }

@@ -49,7 +49,8 @@ struct SharedBundle {
 
     /// One version in a history.
     mutating func addVersion(
-        _ path: String, type: String, resource: [UInt8]?, version: Int32, lastUpdated: Int64, method: WriteMethod
+        _ path: String, type: String, resource: [UInt8]?, version: Int32, lastUpdated: Int64, method: WriteMethod,
+        isCreated: Bool
     ) {
         var json = JSONWriter(reservingCapacity: (resource?.count ?? 0) + 400)
         json.object { json in
@@ -60,7 +61,7 @@ struct SharedBundle {
                 json.member("url", method == .create ? type : path)
             }
             json.member("response") { json in
-                json.member("status", resource == nil ? "204" : version == 1 ? "201" : "200")
+                json.member("status", resource == nil ? "204" : isCreated ? "201" : "200")
                 json.member("etag", "W/\"\(version)\"")
                 json.member("lastModified", FHIRInstant.text(lastUpdated))
             }

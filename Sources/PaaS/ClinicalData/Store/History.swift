@@ -55,7 +55,11 @@ extension ClinicalStore {
         let result = try await Self.run(Self.pages, scope, period, range, audit, on: runner)
         // The audit statement answers with one row more, first: whether the resource exists.
         let rows = result.dropFirst()
-        let entries = try rows.prefix(count).map { try Self.resource($0) }
+        let entries = try rows.prefix(count).map { row in
+            var version = try Self.resource(row)
+            version.isRestored = try row.bool(8)
+            return version
+        }
         let next = rows.count > count ? try rows[rows.startIndex + count - 1].int8(7) : nil
         var total: Int?
         if case .instance = scope, period == HistoryPeriod() { total = try result.first.map { Int(try $0.int4(2)) } }
@@ -155,14 +159,19 @@ extension ClinicalStore {
             r as materialized (
                 \(versions)
             ), audited as (\(audited) \(audit))
-            select a.type, a.id, a.version, a.last_updated, a.deleted, a.method, a.content, a.position
+            select a.type, a.id, a.version, a.last_updated, a.deleted, a.method, a.content, a.position, a.restored
             from (
                 select 0::int2 as type, '' as id, h.versions as version, now() as last_updated, h.present as deleted,
-                    0::int2 as method, '' as content, 9223372036854775807 as position, 0 as part
+                    0::int2 as method, '' as content, 9223372036854775807 as position, false as restored, 0 as part
                 from head h
                 union all
                 select r.type, r.id, r.version, r.last_updated, r.deleted, ascii(r.method::text)::int2, r.content,
-                    r.position, 1
+                    r.position,
+                    r.version > 1 and exists (
+                        select from fhir.history b
+                        where b.rid = (select c.rid from fhir.resource c where c.type = r.type and c.id = r.id)
+                            and b.version = r.version - 1 and b.deleted
+                    ), 1
                 from r
             ) a
             order by a.part, a.position desc

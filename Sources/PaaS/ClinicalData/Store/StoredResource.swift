@@ -29,6 +29,11 @@ package struct StoredResource: Sendable {
     package let method: WriteMethod
     /// Stored form (see ``ResourceBytes``); empty when deleted.
     package let content: ByteBuffer
+    /// In a history: whether the version before was a deletion.
+    package var isRestored = false
+
+    /// Whether there was nothing before it.
+    package var isCreated: Bool { version == 1 || isRestored }
 
     /// What is served.
     package var bytes: ByteBuffer {
