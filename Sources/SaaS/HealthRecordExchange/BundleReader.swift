@@ -55,6 +55,8 @@ struct BundleReader: Sendable {
         guard node.kind == .object, let request = node["request"], request.kind == .object else {
             throw FHIRFailure(400, "required", "An entry needs 'request'.", at: place + ".request")
         }
+        try check(node, has: Self.members, place)
+        try check(request, has: Self.requestMembers, place + ".request")
         guard let name = request["method"]?.string, let method = Self.methods[name] else {
             throw FHIRFailure(
                 400, "value", "request.method must be GET, HEAD, POST, PUT, PATCH or DELETE.",
@@ -98,6 +100,27 @@ struct BundleReader: Sendable {
                 noneExist: request["ifNoneExist"]?.string),
             readConditions: try ReadConditions(request, at: place + ".request"),
             fullURL: node["fullUrl"]?.string, body: body)
+    }
+
+    /// The members of Bundle.entry and of its `request` (FHIR R4 bundle.html), of which `_name` are the extensions.
+    private static let members: Set<String> = [
+        "id", "extension", "modifierExtension", "link", "fullUrl", "resource", "search", "request", "response",
+    ]
+    private static let requestMembers: Set<String> = [
+        "id", "extension", "modifierExtension", "method", "url", "ifNoneMatch", "ifModifiedSince", "ifMatch",
+        "ifNoneExist",
+    ]
+
+    /// Refuses what FHIR does not know: a condition with a name of its own would not be looked at.
+    private func check(_ node: JSONNode, has members: Set<String>, _ place: String) throws(FHIRFailure) {
+        for member in node.members {
+            let name = member.key
+            guard members.contains(name.hasPrefix("_") ? String(name.dropFirst()) : name) else {
+                throw FHIRFailure(
+                    400, "structure", "There is no member '\(name.prefix(100))' here.",
+                    at: place + "." + name.prefix(100))
+            }
+        }
     }
 
     private static let methods: [String: HTTPRequest.Method] = [
@@ -164,6 +187,7 @@ extension BundleEntry {
         request.fullURL = fullURL
         request.body = body
         do {
+            try request.check(query)
             try conditions.apply(to: &request)
         } catch {
             throw error.placed(place)

@@ -102,7 +102,7 @@ struct RecordService: Sendable {
                 try ResourceIntake.parse(request.body), preference: preferences.return, in: session)
         case .create, .update, .updateWhere, .patch, .patchWhere, .delete, .deleteWhere:
             return try await WriteInteraction(exchange: exchange).run(
-                try Self.write(interaction, request, query), preference: preferences.return, in: session)
+                try Self.write(interaction, request, query, preferences), preference: preferences.return, in: session)
         }
     }
 
@@ -116,7 +116,7 @@ struct RecordService: Sendable {
 
     /// The write that an interaction, its headers and its body ask for.
     private static func write(
-        _ interaction: Interaction, _ request: ModuleRequest, _ query: HTTPQuery
+        _ interaction: Interaction, _ request: ModuleRequest, _ query: HTTPQuery, _ preferences: Preferences
     ) throws(FHIRFailure) -> WriteRequest {
         let criteria = HTTPQuery(query.parameters.filter { $0.name != "_format" && $0.name != "_pretty" }).text
         var write: WriteRequest
@@ -138,6 +138,7 @@ struct RecordService: Sendable {
         case .capabilities, .read, .readVersion, .history, .search, .bundle:
             throw FHIRFailure(500, "exception", "This is no write.")
         }
+        if preferences.handling != .lenient { try write.check(query) }
         try WriteConditions(
             match: request.headers[.ifMatch], unmodifiedSince: request.headers[.ifUnmodifiedSince],
             noneMatch: request.headers[.ifNoneMatch], noneExist: request.headers[.ifNoneExist]

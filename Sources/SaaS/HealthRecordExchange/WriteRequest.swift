@@ -1,4 +1,5 @@
 import ClinicalData
+import CloudHTTP
 import CloudIdentity
 import NIOCore
 import StrictJSON
@@ -93,6 +94,17 @@ struct WriteRequest: Sendable {
     var hasTest: Bool {
         guard isPatch, let body, let patch = try? JSONPatch(parsing: body) else { return false }
         return patch.hasTest
+    }
+
+    /// Refuses parameters in the URL of one resource, where nothing is searched.
+    func check(_ query: HTTPQuery) throws(FHIRFailure) {
+        guard id != nil else { return }
+        for parameter in query.parameters where parameter.name != "_format" && parameter.name != "_pretty" {
+            throw FHIRFailure(
+                400, "not-supported",
+                "A write of one resource has no parameter '\(parameter.name)'. Valid: _format, _pretty.",
+                at: place.isEmpty ? parameter.name : place + ".request.url")
+        }
     }
 
     var permission: ScopeSet.Permission {
