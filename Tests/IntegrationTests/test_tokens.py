@@ -251,10 +251,11 @@ def test_scopes_are_enforced(region, h1):
     for letter in "crusd":
         held = token(f"system/Patient.{letter}")
         for other, call in calls.items():
-            status = call(held).status
-            assert (status < 300) == (other == letter), f"scope {letter}, call {other}: {status}"
+            answer = call(held)
+            assert (answer.status < 300) == (other == letter), f"scope {letter}, call {other}: {answer.status}"
             if other != letter:
-                assert status == 403
+                assert answer.status == 403
+                assert 'error="insufficient_scope"' in answer.headers["WWW-Authenticate"]
         assert region.web.request("GET", f"{h1.path}/Observation?_count=1", None, held).status == 403
         assert region.web.request("GET", f"{h1.path}/AuditEvent?_count=1", None, held).status == 403
         history = region.web.request("GET", f"{h1.path}/_history?_count=50", None, held)

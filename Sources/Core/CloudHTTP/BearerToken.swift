@@ -3,6 +3,9 @@ package enum BearerToken {
     /// Tokens longer than this are refused unread: ours have under 2 KiB.
     package static let maximumBytes = 8192
 
+    /// The challenge that goes with a 403 for a scope that is missing (RFC 6750 §3.1).
+    package static let insufficientScope = #"Bearer realm="medcloud", error="insufficient_scope""#
+
     /// The token, or nil when the header is missing, names another scheme or is not in the grammar.
     package static func parse(_ header: String?) -> Substring? {
         guard let header else { return nil }

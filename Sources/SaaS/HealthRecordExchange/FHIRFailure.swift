@@ -1,4 +1,5 @@
 import ClinicalData
+import CloudHTTP
 import HTTPTypes
 import NIOCore
 import StrictJSON
@@ -93,6 +94,7 @@ extension FHIRFailure {
     init(_ error: SearchError) {
         self.init(
             error.code == .forbidden ? 403 : 400, error.code.issueType, error.diagnostics, at: error.parameter)
+        if error.code == .forbidden { headers[.wwwAuthenticate] = BearerToken.insufficientScope }
     }
 
     static func unknownType(_ name: String) -> FHIRFailure {
@@ -126,6 +128,8 @@ extension FHIRFailure {
     }
 
     static func forbidden(_ permission: String, _ type: String) -> FHIRFailure {
-        FHIRFailure(403, "forbidden", "The token's scopes do not allow to \(permission) \(type).")
+        var failure = FHIRFailure(403, "forbidden", "The token's scopes do not allow to \(permission) \(type).")
+        failure.headers[.wwwAuthenticate] = BearerToken.insufficientScope
+        return failure
     }
 }

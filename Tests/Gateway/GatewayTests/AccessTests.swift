@@ -81,7 +81,9 @@ import Testing
             let forwarded = ["X-Forwarded-For": "203.0.113.1"]
             #expect(try await gateway.send("GET", "/metrics", forwarded).status == 401)
             let tenant = forwarded.merging(["Authorization": "Bearer h1"]) { $1 }
-            #expect(try await gateway.send("GET", "/metrics", tenant).status == 403)
+            let refused = try await gateway.send("GET", "/metrics", tenant)
+            #expect(refused.status == 403)
+            #expect(refused["www-authenticate"] == #"Bearer realm="medcloud", error="insufficient_scope""#)
             let operators = forwarded.merging(["Authorization": "Bearer operator"]) { $1 }
             #expect(try await gateway.send("GET", "/metrics", operators).status == 200)
         }

@@ -62,6 +62,7 @@ struct WriteScopeTests {
             for answer in answers {
                 #expect(answer.status == 403)
                 #expect(answer.text.contains("search Patient"))
+                #expect(answer.headers[.wwwAuthenticate]?.contains(#"error="insufficient_scope""#) == true)
             }
             #expect(try await server.count("fhir.history") == 0)
             #expect(try await server.count("fhir.resource") == 1)
@@ -111,6 +112,20 @@ struct WriteScopeTests {
                 #expect(refused.text.contains("read Patient"))
             }
             #expect(try await server.count("fhir.history") == 0)
+        }
+    }
+
+    @Test func `a scope that is missing is named in a challenge`() async throws {
+        try await RecordServer.with { server async throws in
+            let challenge = #"Bearer realm="medcloud", error="insufficient_scope""#
+            let scope = "system/Observation.cruds"
+            let write = try await server.send(.post, "Patient", RecordServer.patient("1"), scope: scope)
+            let read = try await server.send(.get, "Patient/a", scope: scope)
+            let chain = try await server.send(.get, "Observation?subject:Patient.name=x", scope: scope)
+            for answer in [write, read, chain] {
+                #expect(answer.status == 403)
+                #expect(answer.headers[.wwwAuthenticate] == challenge)
+            }
         }
     }
 }

@@ -200,6 +200,8 @@ struct GatewayResponder: Sendable {
         var response = style.response(problem, requestID: requestID, typeBase: services.typeBase)
         if problem.code.status == 401 {
             response.headers[.wwwAuthenticate] = Authentication.challenge(for: request.headers)
+        } else if problem.code == .insufficientScope {
+            response.headers[.wwwAuthenticate] = BearerToken.insufficientScope
         }
         return response
     }
