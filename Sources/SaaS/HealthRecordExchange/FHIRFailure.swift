@@ -20,7 +20,8 @@ struct FHIRFailure: Error, Sendable {
     let status: Int
     let issues: [Issue]
     var headers: HTTPFields = [:]
-    /// Of a refusal by scope: what is to be audited before the answer leaves, once no transaction is open any more.
+    /// Of a refusal by scope, and of a write: what is to be audited before the answer leaves, once no transaction is open
+    /// any more.
     var denial: AuditEntry?
 
     init(_ status: Int, _ issues: [Issue], headers: HTTPFields = [:]) {
@@ -44,6 +45,11 @@ struct FHIRFailure: Error, Sendable {
         var failure = FHIRFailure(status, issues, headers: headers)
         failure.denial = denial
         return failure
+    }
+
+    /// Whether an issue lies in the bundle entry at `place`.
+    func isAbout(_ place: String) -> Bool {
+        issues.contains { $0.expression.map { $0 == place || $0.hasPrefix(place + ".") } ?? false }
     }
 
     /// The OperationOutcome's bytes.

@@ -19,11 +19,21 @@ struct WriteExecution: Sendable {
         case none(WriteResult)
     }
 
-    /// One round trip when nothing is conditional; otherwise a transaction that locks the criteria first.
-    ///
     /// - Returns: One result a request, in order.
-    /// - Throws: `FHIRFailure`; nothing was written then.
+    /// - Throws: `FHIRFailure`, to be audited; nothing was written then.
     func run(in session: Session) async throws -> [WriteResult] {
+        do {
+            return try await carriedOut(in: session)
+        } catch let failure as FHIRFailure where failure.denial == nil && failure.status < 500 {
+            guard let refused = requests.first(where: { failure.isAbout($0.place) }) ?? requests.first else {
+                throw failure
+            }
+            throw exchange.denied(failure, refused.refusal)
+        }
+    }
+
+    /// One round trip when nothing is conditional; otherwise a transaction that locks the criteria first.
+    private func carriedOut(in session: Session) async throws -> [WriteResult] {
         for request in requests {
             do {
                 try exchange.require(request.permission, on: request.type, for: request.refusal)

@@ -84,4 +84,43 @@ struct RefusedWriteTests {
             #expect(page == ["200 OK", "201 Created"])
         }
     }
+
+    @Test func `refused writes are audited`() async throws {
+        try await RecordServer.with { server async throws in
+            let body = RecordServer.patient("1", #","id":"a""#)
+            _ = try await server.send(.put, "Patient/a", body)
+            _ = try await server.send(.post, "Patient", RecordServer.patient("1"))
+            var refused = 0
+            func expectRefusal(
+                _ status: Int, _ interaction: AuditInteraction, _ id: String?, _ answer: RecordServer.Answer
+            ) async throws {
+                refused += 1
+                #expect(answer.status == status)
+                let rows = try await server.audit().filter { $0.outcome == AuditOutcome.minorFailure.rawValue }
+                #expect(rows.count == refused)
+                #expect(rows.last?.interaction == interaction)
+                #expect(rows.last?.resourceID == id)
+            }
+            try await expectRefusal(
+                412, .update, "a", try await server.send(.put, "Patient/a", body, [.ifMatch: "W/\"9\""]))
+            try await expectRefusal(
+                412, .create, nil,
+                try await server.send(.post, "Patient", body, [.ifNoneExist: "identifier=urn:mrn|1"]))
+            try await expectRefusal(
+                422, .create, nil,
+                try await server.send(.post, "Patient", #"{"resourceType":"Patient","gender":"nonsense"}"#))
+            let patch = [HTTPField.Name.contentType: "application/json-patch+json"]
+            try await expectRefusal(
+                422, .patch, "a",
+                try await server.send(.patch, "Patient/a", #"[{"op":"remove","path":"/nothing"}]"#, patch))
+            let reference = """
+                {"resourceType":"Basic","code":{"text":"x"},"subject":{"reference":"Patient?identifier=urn:mrn|none"}}
+                """
+            let bundle = RecordServer.bundle(
+                "transaction",
+                [RecordServer.entry("PUT", "Patient/a", body), RecordServer.entry("POST", "Basic", reference)])
+            try await expectRefusal(412, .create, nil, try await server.send(.post, "", bundle))
+            #expect(try await server.audit().last?.type?.name == "Basic")
+        }
+    }
 }
