@@ -209,6 +209,7 @@ let package = Package(
                 .embedInCode("Migrations/V0005__read_batches.sql"),
                 .embedInCode("Migrations/V0006__search_in_order.sql"),
                 .embedInCode("Migrations/V0007__booking_blacklist.sql"),
+                .embedInCode("Migrations/V0008__sort_by_value.sql"),
             ]),
         /// Clients, keys and the authorization server of a tenant.
         .target(

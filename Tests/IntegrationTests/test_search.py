@@ -261,3 +261,27 @@ def test_a_search_sees_its_own_writes(h1):
     h1.fhir.put({**stored, "identifier": [{"value": value + "x"}]})
     assert h1.fhir.ids(f"Patient?identifier={value}") == []
     assert h1.fhir.ids(f"Patient?identifier={value}x") == [stored["id"]]
+
+
+def test_numbers_and_quantities_sort_by_their_value(new_tenant):
+    """However many digits a value was written with, and over pages; what is open on a side stands at that side."""
+    own = new_tenant()
+    for number, value in enumerate(["7", "6.8", "6.6", "7.2", "7.4", "6.9", "999", "1e3"]):
+        quantity = f'{{"value": {value}}}'
+        answer = own.fhir.send("PUT", f"Observation/q{number}", (
+            f'{{"resourceType": "Observation", "id": "q{number}", "status": "final", "code": {{"text": "x"}}, "valueQuantity": {quantity}}}'))
+        assert answer.status == 201, answer
+    for name, value in (("below", {"value": 8, "comparator": "<"}), ("above", {"value": 6, "comparator": ">="})):
+        own.fhir.put({"resourceType": "Observation", "id": name, "status": "final", "code": {"text": "x"}, "valueQuantity": value})
+    expected = ["below", "q2", "q1", "q5", "q0", "q3", "q4", "q6", "q7", "above"]
+    for pages in ("", "&_count=3"):
+        assert own.fhir.ids(f"Observation?_sort=value-quantity{pages}") == expected
+        assert own.fhir.ids(f"Observation?_sort=-value-quantity{pages}") == expected[::-1]
+        assert own.fhir.ids(f"Observation?status=final&_sort=code,value-quantity{pages}") == expected
+        assert own.fhir.ids(f"Observation?value-quantity=gt6.7&value-quantity=lt999&_sort=value-quantity{pages}") == [
+            "below", "q1", "q5", "q0", "q3", "q4", "above"]
+    for number, probability in enumerate([0.5, 0.46, 0.48, 0.54]):
+        own.fhir.put({"resourceType": "RiskAssessment", "id": f"r{number}", "status": "final", "subject": {"display": "x"},
+                      "prediction": [{"probabilityDecimal": probability}]})
+    assert own.fhir.ids("RiskAssessment?_sort=probability") == ["r1", "r2", "r0", "r3"]
+    assert own.fhir.ids("RiskAssessment?_sort=-probability&_count=1") == ["r3", "r0", "r2", "r1"]

@@ -31,7 +31,11 @@ struct SearchStatementPlanTests {
         try await SearchFixture.with { fixture in
             try await fixture.fill(observations: 20_000)
             try await fixture.pool.withConnection { try await $0.execute("analyze") }
-            for url in ["Observation?code=http://loinc.org|common", "Observation?_sort=-date", "Observation"] {
+            for url in [
+                "Observation?code=http://loinc.org|common", "Observation?_sort=-date", "Observation",
+                "Observation?_sort=value-quantity", "Observation?_sort=-value-quantity",
+                "Observation?code=common&_sort=value-quantity",
+            ] {
                 let text = try await explained(url, fixture)
                 let rows = text.matches(of: /actual rows=(\d+)/).compactMap { Int($0.1) }
                 #expect((rows.max() ?? 0) < 1000, "\(url)\n\(text)")

@@ -11,6 +11,7 @@ package enum TenantSchema {
         ("V0005__read_batches.sql", PackageResources.V0005__read_batches_sql),
         ("V0006__search_in_order.sql", PackageResources.V0006__search_in_order_sql),
         ("V0007__booking_blacklist.sql", PackageResources.V0007__booking_blacklist_sql),
+        ("V0008__sort_by_value.sql", PackageResources.V0008__sort_by_value_sql),
     ]
 
     /// Runs as superuser under the owner's role, after the group role `medcloud_tenant` has been made.

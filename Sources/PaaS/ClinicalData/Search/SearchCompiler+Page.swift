@@ -197,14 +197,16 @@ extension SearchCompiler {
         return result
     }
 
-    /// What rows of an index table are ordered by. Periods: by their begin upwards, by their end downwards.
+    /// What rows of an index table are ordered by. Periods: by their begin upwards, by their end downwards. Numbers: by
+    /// twice their middle, as the index has it, which is the value itself of one that was written with its digits; what is
+    /// open on a side stands at that side.
     private static func sortColumn(_ table: IndexTable, of alias: String, _ descending: Bool) -> String {
         switch table {
         case .token: "\(alias).code"
         case .string: "left(\(alias).folded, 128)"
         case .date: descending ? "\(alias).high" : "\(alias).low"
         case .reference: "\(alias).target_id"
-        case .quantity: "\(alias).low"
+        case .quantity: "(\(alias).low + \(alias).high)"
         case .uri: "\(alias).value"
         }
     }
