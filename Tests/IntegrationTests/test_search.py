@@ -7,7 +7,8 @@ from urllib.parse import quote, urlencode
 
 import pytest
 
-from blackbox.fhir import link, outcome
+from blackbox.fhir import Fhir, link, outcome
+from blackbox.tokens import exchange
 
 
 @pytest.fixture(scope="module")
@@ -285,3 +286,53 @@ def test_numbers_and_quantities_sort_by_their_value(new_tenant):
                       "prediction": [{"probabilityDecimal": probability}]})
     assert own.fhir.ids("RiskAssessment?_sort=probability") == ["r1", "r2", "r0", "r3"]
     assert own.fhir.ids("RiskAssessment?_sort=-probability&_count=1") == ["r3", "r0", "r2", "r1"]
+
+
+@pytest.fixture(scope="module")
+def forms(new_tenant):
+    """Questionnaires and their responses, which name them by canonical URL."""
+    own = new_tenant()
+    one, two = "http://x.org/Q/one", "http://x.org/Q/two"
+    for name, url, version in (("qn", one, None), ("v1", two, "1"), ("v2", two, "2")):
+        own.fhir.put({"resourceType": "Questionnaire", "id": name, "url": url, "status": "active", "title": f"Form {name}",
+                      **({"version": version} if version else {})})
+    for name, canonical in (("a", one), ("b", two), ("c", two + "|2"), ("d", "http://x.org/Q/none"), ("e", two + "|3")):
+        own.fhir.put({"resourceType": "QuestionnaireResponse", "id": name, "questionnaire": canonical,
+                      "status": "completed" if name != "b" else "amended"})
+    return own
+
+
+@pytest.mark.parametrize(("query", "included"), [
+    ("QuestionnaireResponse?_id=a&_include=QuestionnaireResponse:questionnaire", "qn"),
+    ("QuestionnaireResponse?_id=b&_include=QuestionnaireResponse:questionnaire", "v1 v2"),
+    ("QuestionnaireResponse?_id=c&_include=QuestionnaireResponse:questionnaire:Questionnaire", "v2"),
+    ("QuestionnaireResponse?_id=d,e&_include=*", ""),
+    ("Questionnaire?_id=qn&_revinclude=QuestionnaireResponse:questionnaire", "a"),
+    ("Questionnaire?_id=v1&_revinclude=QuestionnaireResponse:questionnaire", "b"),
+    ("Questionnaire?_id=v2&_revinclude=QuestionnaireResponse:*", "b c"),
+])
+def test_canonical_references_are_included(forms, query: str, included: str):
+    """By `url` and, where the reference has one, by `version`."""
+    entries = forms.fhir.get(query).json()["entry"]
+    assert sorted(e["resource"]["id"] for e in entries if e["search"]["mode"] == "include") == included.split()
+
+
+@pytest.mark.parametrize(("query", "expected"), [
+    ("QuestionnaireResponse?questionnaire.title=form", "a b c"), ("QuestionnaireResponse?questionnaire:Questionnaire.title=Form%20v1", "b"),
+    ("QuestionnaireResponse?questionnaire.version=2&status=completed", "c"), ("QuestionnaireResponse?questionnaire._id=qn", "a"),
+    ("Questionnaire?_has:QuestionnaireResponse:questionnaire:status=completed", "qn v2"),
+    ("Questionnaire?_has:QuestionnaireResponse:questionnaire:status=amended", "v1 v2"),
+    ("Questionnaire?_has:QuestionnaireResponse:questionnaire:_id=c", "v2"),
+    ("Questionnaire?title=form&_has:QuestionnaireResponse:questionnaire:status=completed", "qn v2"),
+])
+def test_canonical_references_are_chained(forms, query: str, expected: str):
+    """Forwards and backwards."""
+    assert sorted(forms.fhir.ids(query)) == expected.split()
+
+
+def test_canonical_references_do_not_show_what_a_token_may_not_search(region, forms):
+    """Nor do they tell of it."""
+    narrow = Fhir(region.web, forms.path, exchange(
+        region.web, forms.client, scope="system/QuestionnaireResponse.rs").json()["access_token"])
+    assert narrow.get("QuestionnaireResponse?questionnaire.title=form").status == 403
+    assert "Form" not in narrow.get("QuestionnaireResponse?_include=QuestionnaireResponse:questionnaire").text

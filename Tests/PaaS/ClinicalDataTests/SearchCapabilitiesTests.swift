@@ -35,6 +35,16 @@ struct SearchCapabilitiesTests {
         for value in capabilities.reverseIncludes(of: patient) { _ = try plan("Patient?_revinclude=\(value)") }
     }
 
+    @Test func `every declared reference by canonical URL leads to a type that has one`() {
+        let table = ParameterTable(definitions: .r4)
+        for type in Definitions.r4.types {
+            for parameter in table.references(of: type) where Definitions.r4.isCanonical(parameter.id) {
+                let targets = parameter.targets.isEmpty ? Definitions.r4.types : parameter.targets
+                #expect(table.canonical([parameter.id], to: targets) != nil, "\(type.name):\(parameter.code)")
+            }
+        }
+    }
+
     @Test func `what all types share can be searched over the base`() throws {
         let names = capabilities.commonParameters().map(\.name)
         #expect(names == ["_id", "_lastUpdated", "_profile", "_security", "_source", "_tag"])

@@ -127,6 +127,13 @@ package final class Definitions: Sendable {
         return choices.count == 1 && !choices.contains(-1)
     }
 
+    /// Whether a reference parameter has values that are canonical URLs, by which resources are known by `url` and `version`
+    /// instead of by type and id.
+    func isCanonical(_ id: Int32) -> Bool {
+        guard parameter(id: id)?.kind == .reference else { return false }
+        return programs[Int(id) - 1].alternatives.contains { alternatives[$0].leaf == .canonical }
+    }
+
     /// The element that a path begins at; nil when the path has an array or anything but members.
     private func path(_ alternative: PathAlternative, of type: ResourceType) -> ElementDefinition? {
         var first: ElementDefinition?

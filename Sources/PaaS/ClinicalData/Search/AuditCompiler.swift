@@ -116,7 +116,7 @@ struct AuditCompiler {
         case .chain(let parameters, let branches):
             let links = AuditColumns.references(code(parameters))
             return any(branches.map { chain(links, $0) })
-        case .referredToBy(let parameter, let inner, let sourceType):
+        case .referredToBy(let parameter, let inner, let sourceType, _):
             let targets = compiler.referringTargets(parameter, [auditEvent], inner, sourceType)
             return "'audit-' || e.seq in (select g.target_id from (\(targets)) g)"
         case .compartment(let parameters, let type, let id, _):

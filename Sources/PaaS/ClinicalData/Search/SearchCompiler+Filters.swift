@@ -35,9 +35,11 @@ extension SearchCompiler {
         case .present(let tables, let parameters, true):
             return presentSets(tables, parameters).joined(separator: " union all ")
         case .chain(let parameters, let branches):
-            return branches.map { chain(parameters, $0) }.joined(separator: " union all ")
-        case .referredToBy(let parameter, let inner, let sourceType):
-            return referredToBy(parameter, inner, sourceType)
+            return branches.flatMap { [chain(parameters, $0)] + canonicalChain($0) }.joined(separator: " union all ")
+        case .referredToBy(let parameter, let inner, let sourceType, let link):
+            var sets = [referredToBy(parameter, inner, sourceType)]
+            if let link { sets.append(canonicalReferredToBy(link, inner, sourceType)) }
+            return sets.joined(separator: " union all ")
         case .compartment(let parameters, let type, let id, let includesItself):
             return compartment(parameters, type, id, includesItself)
         case .none, .present, .lastUpdated: return nil
@@ -75,17 +77,18 @@ extension SearchCompiler {
         _ parameter: Int32, _ targets: [Int16], _ inner: SearchFilter, _ sourceType: Int16
     ) -> String {
         let types = bindings.equals("f.target_type", types: targets)
-        let inner =
-            switch inner {
-            case .id(let ids):
-                "f.rid in (select i.rid from fhir.resource i where i.type = \(bindings.bind(.int2(sourceType))) "
-                    + "and \(bindings.equals("i.id", ids)))"
-            default: condition(inner, on: "f", isResource: false)
-            }
+        let inner = referring(inner, sourceType)
         return """
             select distinct f.target_type, f.target_id from fhir.reference f \
             where f.param = \(bindings.bind(.int4(parameter))) and \(types) and \(inner)
             """
+    }
+
+    /// A condition on the resource at the near end of the reference `f`.
+    mutating func referring(_ inner: SearchFilter, _ sourceType: Int16) -> String {
+        guard case .id(let ids) = inner else { return condition(inner, on: "f", isResource: false) }
+        return "f.rid in (select i.rid from fhir.resource i where i.type = \(bindings.bind(.int2(sourceType))) "
+            + "and \(bindings.equals("i.id", ids)))"
     }
 
     private mutating func compartment(

@@ -18,6 +18,9 @@ extension SearchCompiler {
                     join fhir.reference f on f.target_type = t.type and f.target_id = t.id \
                     where t.rid = any(\(rows)) and \(type) and \(parameter)
                     """)
+                if let link = include.canonical {
+                    arms.append("select f.rid from \(canonical(link)) and u.rid = any(\(rows))")
+                }
             } else {
                 let type = bindings.equals("f.target_type", types: include.targets)
                 arms.append(
@@ -26,6 +29,9 @@ extension SearchCompiler {
                     join fhir.resource t on t.type = f.target_type and t.id = f.target_id \
                     where f.rid = any(\(rows)) and \(parameter) and \(type)
                     """)
+                if let link = include.canonical {
+                    arms.append("select u.rid from \(canonical(link)) and f.rid = any(\(rows))")
+                }
             }
         }
         let sql = """
@@ -43,11 +49,16 @@ extension SearchCompiler {
     private static func merged(_ includes: [SearchPlan.Include]) -> [SearchPlan.Include] {
         var result: [SearchPlan.Include] = []
         for include in includes {
-            if let index = result.firstIndex(where: { $0.targets == include.targets && $0.reverse == include.reverse })
-            {
+            if let index = result.firstIndex(where: {
+                $0.targets == include.targets && $0.reverse == include.reverse
+                    && ($0.canonical == nil) == (include.canonical == nil)
+            }) {
+                // The same far end has the same `url` and `version`.
+                var link = result[index].canonical
+                link?.parameters += include.canonical?.parameters ?? []
                 result[index] = SearchPlan.Include(
                     parameters: result[index].parameters + include.parameters, targets: include.targets,
-                    reverse: include.reverse, iterates: include.iterates)
+                    reverse: include.reverse, iterates: include.iterates, canonical: link)
             } else {
                 result.append(include)
             }

@@ -37,6 +37,7 @@ package struct SearchPlan: Sendable {
         let reverse: Bool
         /// Applied to included resources too.
         let iterates: Bool
+        var canonical: CanonicalLink?
     }
 
     /// Elements that were asked for by name, or not wanted.

@@ -69,7 +69,10 @@ extension SearchPlanner {
         for target in permitted {
             // Kinds differ between types (for example `date`), so a value may fit one and not another.
             do {
-                branches.append(ChainBranch(type: target.code, filter: try condition(rest, value, on: [target])))
+                branches.append(
+                    ChainBranch(
+                        type: target.code, filter: try condition(rest, value, on: [target]),
+                        canonical: table.canonical(parameter.ids, to: [target])))
             } catch { failure = SearchError(error.code, error.diagnostics, parameter: name) }
         }
         if branches.isEmpty, let failure { throw failure }
@@ -102,7 +105,10 @@ extension SearchPlanner {
                 validNames: reference.targets.map(\.name))
         }
         let inner = try condition(parts[3], value, on: [source])
-        return .referredToBy(parameter: reference.id, inner, sourceType: source.code)
+        let targets = reference.targets.isEmpty ? types : types.filter(reference.targets.contains)
+        return .referredToBy(
+            parameter: reference.id, inner, sourceType: source.code,
+            canonical: table.canonical([reference.id], to: targets))
     }
 
     /// The filter of one parameter with its values.

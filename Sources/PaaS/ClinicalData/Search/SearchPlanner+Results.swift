@@ -139,7 +139,8 @@ extension SearchPlanner {
             added = true
             includes.append(
                 SearchPlan.Include(
-                    parameters: [parameter.id], targets: permitted.map(\.code), reverse: false, iterates: iterates))
+                    parameters: [parameter.id], targets: permitted.map(\.code), reverse: false, iterates: iterates,
+                    canonical: table.canonical([parameter.id], to: permitted)))
         }
         if !added, let seen { throw Self.forbidden(seen, in: name) }
     }
@@ -164,7 +165,8 @@ extension SearchPlanner {
             }
             includes.append(
                 SearchPlan.Include(
-                    parameters: [parameter.id], targets: reachable.map(\.code), reverse: true, iterates: iterates))
+                    parameters: [parameter.id], targets: reachable.map(\.code), reverse: true, iterates: iterates,
+                    canonical: table.canonical([parameter.id], to: reachable)))
         }
     }
 

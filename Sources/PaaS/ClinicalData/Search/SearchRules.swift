@@ -118,6 +118,19 @@ struct ParameterTable {
         return ((names ?? []).union(["_id", "_lastUpdated"])).sorted()
     }
 
+    /// How the canonical URLs of these parameters lead to resources of the types; nil when none does.
+    func canonical(_ parameters: [Int32], to types: [ResourceType]) -> CanonicalLink? {
+        let parameters = parameters.filter(definitions.isCanonical)
+        func ids(_ code: String, _ kind: SearchParameter.Kind) -> [Int32] {
+            types.compactMap { type in
+                definitions.parameter(type, code).flatMap { $0.kind == kind ? $0.id : nil }
+            }
+        }
+        let urls = ids("url", .uri)
+        guard !parameters.isEmpty, !urls.isEmpty else { return nil }
+        return CanonicalLink(parameters: parameters, urls: urls, versions: ids("version", .token))
+    }
+
     /// The reference parameters of a type by name.
     func references(of type: ResourceType) -> [SearchParameter] {
         definitions.parameters(of: type).filter { $0.kind == .reference }

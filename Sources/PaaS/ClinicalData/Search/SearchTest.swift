@@ -69,7 +69,7 @@ indirect enum SearchFilter: Sendable, Hashable {
     /// References to a resource that passes, for each target type on its own.
     case chain(parameters: [Int32], branches: [ChainBranch])
     /// Referred to by a resource that passes (`_has`).
-    case referredToBy(parameter: Int32, SearchFilter, sourceType: Int16)
+    case referredToBy(parameter: Int32, SearchFilter, sourceType: Int16, canonical: CanonicalLink?)
     /// In the compartment of a resource: refers to it by one of the parameters, or is the resource itself.
     case compartment(parameters: [Int32], type: Int16, id: String, includesItself: Bool)
 }
@@ -78,4 +78,14 @@ indirect enum SearchFilter: Sendable, Hashable {
 struct ChainBranch: Sendable, Hashable {
     let type: Int16
     let filter: SearchFilter
+    var canonical: CanonicalLink?
+}
+
+/// References by canonical URL: what they name has the URL as its `url` and, where they have a version, that `version`.
+struct CanonicalLink: Sendable, Hashable {
+    /// The reference parameters.
+    var parameters: [Int32]
+    /// The parameters `url` and `version` of the types at the far end.
+    let urls: [Int32]
+    let versions: [Int32]
 }
