@@ -336,3 +336,13 @@ def test_canonical_references_do_not_show_what_a_token_may_not_search(region, fo
         region.web, forms.client, scope="system/QuestionnaireResponse.rs").json()["access_token"])
     assert narrow.get("QuestionnaireResponse?questionnaire.title=form").status == 403
     assert "Form" not in narrow.get("QuestionnaireResponse?_include=QuestionnaireResponse:questionnaire").text
+
+
+def test_a_leap_second_is_in_its_minute(new_tenant):
+    """23:59:60 of the last day of a year is in that year."""
+    own = new_tenant()
+    own.fhir.put({"resourceType": "Observation", "id": "leap", "status": "final", "code": {"text": "x"},
+                  "effectiveDateTime": "2016-12-31T23:59:60Z"})
+    for date, found in (("2016", True), ("2016-12-31", True), ("2016-12-31T23:59Z", True), ("2016-12-31T23:59:60Z", True),
+                        ("lt2017", True), ("2017", False), ("2017-01-01T00:00Z", False), ("ge2017", False)):
+        assert own.fhir.ids(f"Observation?date={date}") == (["leap"] if found else []), date

@@ -69,9 +69,9 @@ package struct WrittenDate: Sendable {
         var width = 60 * DateRange.microsecondsPerSecond
         var precision = DateRange.Precision.minute
         if reader.skip(":") {
-            // 60 is a leap second; it begins where the next minute does.
+            // 60 is a leap second, which this count of time does not have: it is taken as the one before, in its minute.
             guard let second = reader.number(2), second <= 60 else { return nil }
-            start += Int64(second) * DateRange.microsecondsPerSecond
+            start += Int64(min(second, 59)) * DateRange.microsecondsPerSecond
             width = DateRange.microsecondsPerSecond
             precision = .second
             if reader.skip(".") {
