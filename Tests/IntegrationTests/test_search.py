@@ -346,3 +346,18 @@ def test_a_leap_second_is_in_its_minute(new_tenant):
     for date, found in (("2016", True), ("2016-12-31", True), ("2016-12-31T23:59Z", True), ("2016-12-31T23:59:60Z", True),
                         ("lt2017", True), ("2017", False), ("2017-01-01T00:00Z", False), ("ge2017", False)):
         assert own.fhir.ids(f"Observation?date={date}") == (["leap"] if found else []), date
+
+
+def test_iterated_includes_go_on_to_the_end(new_tenant):
+    """However many hops there are, and without a warning when everything is there."""
+    own = new_tenant()
+    for number in range(12):
+        parent = {"partOf": {"reference": f"Organization/n{number - 1}"}} if number else {}
+        own.fhir.put({"resourceType": "Organization", "id": f"n{number}", "name": "x", **parent})
+    for hops in (4, 5, 11):
+        entries = own.fhir.get(f"Organization?_id=n{hops}&_include:iterate=Organization:partof").json()["entry"]
+        assert [e["search"]["mode"] for e in entries] == ["match"] + ["include"] * hops
+        assert {e["resource"]["id"] for e in entries} == {f"n{n}" for n in range(hops + 1)}
+    own.fhir.put({"resourceType": "Organization", "id": "n0", "name": "x", "partOf": {"reference": "Organization/n11"}})
+    entries = own.fhir.get("Organization?_id=n5&_revinclude:iterate=Organization:partof").json()["entry"]
+    assert len(entries) == 12 and "outcome" not in {e["search"]["mode"] for e in entries}

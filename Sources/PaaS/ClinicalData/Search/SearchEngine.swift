@@ -88,7 +88,8 @@ package struct SearchEngine: Sendable {
         return try result[0].int8(0)
     }
 
-    /// Follows includes; `:iterate` goes on from what was included, a bounded number of rounds.
+    /// Follows includes; `:iterate` goes on from what was included until there is nothing new, or more than may be included.
+    /// Each round brings at least one resource, so their bound is that of the rounds too.
     private func included(_ plan: SearchPlan, by rows: [SearchRow], on connection: PostgresConnection) async throws
         -> (rows: [SearchRow], isComplete: Bool)
     {
@@ -96,10 +97,7 @@ package struct SearchEngine: Sendable {
         var includes = plan.includes
         var start = rows.map(\.rid)
         var present = start
-        var rounds = 0
         while !includes.isEmpty, !start.isEmpty {
-            guard rounds < SearchRules.maximumRounds else { return (included, false) }
-            rounds += 1
             let room = SearchRules.maximumIncluded - included.count
             let statement = SearchCompiler(plan: plan)
                 .included(by: start, includes, besides: present, limit: room + 1)

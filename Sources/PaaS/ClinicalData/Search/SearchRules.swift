@@ -32,8 +32,6 @@ enum SearchRules {
     static let maximumCount = 1000
     /// Rows that `_include` and `_revinclude` may add to a page.
     static let maximumIncluded = 1000
-    /// Rounds of `:iterate`.
-    static let maximumRounds = 4
     static let maximumConditions = 64
     static let maximumAlternatives = 1000
     static let maximumSortKeys = 8
