@@ -361,3 +361,26 @@ def test_iterated_includes_go_on_to_the_end(new_tenant):
     own.fhir.put({"resourceType": "Organization", "id": "n0", "name": "x", "partOf": {"reference": "Organization/n11"}})
     entries = own.fhir.get("Organization?_id=n5&_revinclude:iterate=Organization:partof").json()["entry"]
     assert len(entries) == 12 and "outcome" not in {e["search"]["mode"] for e in entries}
+
+
+def test_includes_are_of_what_the_token_allows(region, ward):
+    """What an include leads to beyond that is left out; when that is all of it, the bundle says so; what is named is refused."""
+    def narrow(scope: str) -> Fhir:
+        return Fhir(region.web, ward.path, exchange(region.web, ward.client, scope=scope).json()["access_token"])
+
+    def modes(fhir: Fhir, query: str) -> list[str]:
+        answer = fhir.get(query)
+        assert answer.status == 200, answer
+        return [e["search"]["mode"] for e in answer.json()["entry"]]
+
+    query = "Observation?_id=b4&_include=Observation:subject"
+    alone, patients = narrow("system/Observation.rs"), narrow("system/Observation.rs system/Patient.rs")
+    assert modes(patients, query) == ["match", "include"]
+    assert modes(alone, query) == ["match", "outcome"]
+    assert "Patient" in alone.get(query).json()["entry"][1]["resource"]["issue"][0]["diagnostics"]
+    assert modes(alone, "Observation?_id=b4&_include=*") == ["match"]
+    for named in ("_include=Observation:subject:Patient", "_revinclude=Encounter:reason-reference"):
+        answer = alone.get(f"Observation?{named}")
+        assert answer.status == 403, answer
+    answer = alone.get("Observation?subject.name=x")
+    assert answer.status == 403 and "Patient" in outcome(answer)["issue"][0]["diagnostics"], answer

@@ -110,7 +110,7 @@ struct SearchPlannerTests {
 
     @Test(arguments: [
         "Observation?subject:Patient.name=x", "Observation?patient.name=x", "Patient?_has:Observation:patient:code=x",
-        "Observation?_include=Observation:patient", "Observation?_include=Observation:subject:Patient",
+        "Observation?_include=Observation:subject:Patient",
         "Patient?_revinclude=Observation:patient", "?_type=Patient",
     ])
     func `no type that the caller may not see is touched`(url: String) {
@@ -134,6 +134,17 @@ struct SearchPlannerTests {
         }
         #expect(branches.map(\.type) == [group.code])
         #expect(plan.includes.map(\.targets) == [[group.code]])
+    }
+
+    @Test func `an include that leads to nothing the caller may see adds nothing and says so`() throws {
+        for value in ["Observation:subject", "Observation:patient"] {
+            let plan = try plan("Observation?_include=\(value)", allowing: ["Observation"])
+            #expect(plan.includes.isEmpty && plan.warnings.map(\.code) == [.forbidden], "\(value)")
+            #expect(plan.warnings[0].diagnostics.contains("leads to Patient"), "\(value)")
+        }
+        #expect(
+            refusal("Observation?subject.identifier=x", allowing: ["Observation"])?.diagnostics
+                == "'subject.identifier' leads to Patient, Device, Group, Location, which the caller may not search.")
     }
 
     @Test func `a search over everything is one over what the caller may see`() throws {

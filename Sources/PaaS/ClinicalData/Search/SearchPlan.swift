@@ -60,7 +60,7 @@ package struct SearchPlan: Sendable {
     let cursor: String?
     /// What was understood, in the caller's order and words, without `_cursor`.
     let used: [(name: String, value: String)]
-    /// What was left out under lenient handling.
+    /// What was left out: under lenient handling, and includes of types that the caller may not search.
     package let warnings: [SearchError]
     /// See `SearchRequest.baseURL`.
     let baseURL: String

@@ -56,14 +56,14 @@ extension SearchPlanner {
             throw SearchError(.unsupported, "'\(name)' has more than one hop; a chain has one.", parameter: name)
         }
         let defining = targets.filter { table.parameter(targetCode, of: [$0]) != nil && !$0.isAuditEvent }
-        guard let first = defining.first else {
+        guard !defining.isEmpty else {
             guard typeName == nil else { throw unknown(targetCode, as: name, on: targets) }
             throw SearchError(
                 .unknown, "No type that '\(code)' refers to has the search parameter '\(targetCode)'.",
                 parameter: name, validNames: Set(targets.flatMap { table.names(of: [$0]) }).sorted())
         }
         let permitted = defining.filter(allows)
-        guard !permitted.isEmpty else { throw Self.forbidden(first, in: name) }
+        guard !permitted.isEmpty else { throw Self.forbidden(all: defining, in: name) }
         var branches: [ChainBranch] = []
         var failure: SearchError?
         for target in permitted {

@@ -115,34 +115,38 @@ extension SearchPlanner {
     // MARK: Includes
 
     /// `*`, `Type:*`, `Type:code` or `Type:code:Target`.
+    ///
+    /// An include adds what the caller may search of the types that the reference leads to. When that is nothing, the bundle
+    /// says so; a type that the caller names must be permitted.
     private mutating func addInclude(_ name: String, _ value: String) throws(SearchError) {
         let iterates = name.hasSuffix(":iterate")
-        guard value != "*" else {
-            for type in types { try addIncludes(name, type, table.references(of: type), target: nil, iterates) }
-            return
+        let parameters: [SearchParameter]
+        var target: ResourceType?
+        if value == "*" {
+            parameters = types.flatMap { table.references(of: $0) }
+        } else {
+            (_, parameters, target) = try includeParts(name, value)
+            if let target, !allows(target) { throw Self.forbidden(target, in: name) }
         }
-        let (type, parameters, target) = try includeParts(name, value)
-        try addIncludes(name, type, parameters, target: target, iterates)
-    }
-
-    private mutating func addIncludes(
-        _ name: String, _ type: ResourceType, _ parameters: [SearchParameter], target: ResourceType?, _ iterates: Bool
-    ) throws(SearchError) {
-        var seen: ResourceType?
-        var added = false
+        var closed: Set<ResourceType> = []
+        var isOpen = false
         for parameter in parameters {
             let targets = parameter.targets.isEmpty ? definitions.types : parameter.targets
             let wanted = target.map { [$0] } ?? targets
             let permitted = wanted.filter(allows)
-            seen = seen ?? wanted.first
-            guard !permitted.isEmpty else { continue }
-            added = true
+            guard !permitted.isEmpty else {
+                closed.formUnion(wanted)
+                continue
+            }
+            isOpen = true
             includes.append(
                 SearchPlan.Include(
                     parameters: [parameter.id], targets: permitted.map(\.code), reverse: false, iterates: iterates,
                     canonical: table.canonical([parameter.id], to: permitted)))
         }
-        if !added, let seen { throw Self.forbidden(seen, in: name) }
+        if !isOpen, !closed.isEmpty {
+            warnings.append(Self.forbidden(all: definitions.types.filter(closed.contains), in: name, value))
+        }
     }
 
     private mutating func addReverseInclude(_ name: String, _ value: String) throws(SearchError) {

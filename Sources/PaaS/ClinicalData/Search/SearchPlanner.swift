@@ -134,6 +134,18 @@ struct SearchPlanner {
             .forbidden, "'\(parameter)' touches \(type.name), which the caller may not search.", parameter: parameter)
     }
 
+    /// What leads to these types alone, Patient named first and not too many of the others.
+    static func forbidden(all types: [ResourceType], in parameter: String, _ value: String? = nil) -> SearchError {
+        let written = value.map { "\(parameter)=\($0)" } ?? parameter
+        let names = types.map(\.name)
+        let ordered = names.filter { $0 == "Patient" } + names.filter { $0 != "Patient" }
+        let others = ordered.count > 8 ? " and others" : ""
+        return SearchError(
+            .forbidden,
+            "'\(written)' leads to \(ordered.prefix(8).joined(separator: ", "))\(others), which the caller may not search.",
+            parameter: parameter)
+    }
+
     static func auditStandsAlone(_ parameter: String) -> SearchError {
         SearchError(
             .unsupported, "'\(parameter)' cannot name AuditEvent, which is searched on its own: AuditEvent?…",
