@@ -251,3 +251,15 @@ def test_unknown_bundle_types_are_refused(h1):
     answer = h1.fhir.send("POST", "", {"resourceType": "Patient"})
     assert 400 <= answer.status < 500
     assert h1.fhir.send("POST", "", batch([])).status == 200
+
+
+def test_a_bundle_may_ask_for_metadata(h1):
+    """Once: it is the same long answer however often."""
+    for kind in ("batch", "transaction"):
+        answer = h1.fhir.send("POST", "", batch([entry("GET", "metadata"), entry("GET", "Patient?_summary=count")], kind))
+        assert answer.status == 200, answer
+        first, second = answer.json()["entry"]
+        assert first["response"]["status"].startswith("200") and first["resource"] == h1.fhir.get("metadata").json()
+        assert second["response"]["status"].startswith("200")
+    body = h1.fhir.send("POST", "", batch([entry("GET", "metadata")] * 3)).json()
+    assert [e["response"]["status"][:3] for e in body["entry"]] == ["200", "400", "400"]

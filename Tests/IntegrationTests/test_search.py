@@ -384,3 +384,8 @@ def test_includes_are_of_what_the_token_allows(region, ward):
         assert answer.status == 403, answer
     answer = alone.get("Observation?subject.name=x")
     assert answer.status == 403 and "Patient" in outcome(answer)["issue"][0]["diagnostics"], answer
+
+
+def test_contained_resources_are_not_searched(ward):
+    """`_contained=false`, the default, may be said."""
+    assert ward.fhir.ids("Patient?_contained=false&gender=male") == ["p2", "p3"]

@@ -130,6 +130,8 @@ struct BundleInteraction: Sendable {
         let reads = ReadInteraction(exchange: exchange)
         let request = ReadInteraction.Request(conditions: entry.readConditions, query: entry.query)
         switch entry.interaction {
+        case .capabilities:
+            return exchange.services.capabilities.answer(base: exchange.base, [:])
         case .read(let type, let id):
             return try await reads.read(type, id: id, request, in: session)
         case .readVersion(let type, let id, let version):
@@ -139,7 +141,7 @@ struct BundleInteraction: Sendable {
         case .search(let type, let compartment, isForm: false):
             return try await SearchInteraction(exchange: exchange).run(
                 type, compartment: compartment, parameters: entry.query.parameters, handling: .strict, in: session)
-        case .search, .capabilities, .bundle, .create, .update, .updateWhere, .patch, .patchWhere, .delete,
+        case .search, .bundle, .create, .update, .updateWhere, .patch, .patchWhere, .delete,
             .deleteWhere:
             throw FHIRFailure(400, "not-supported", "A bundle cannot hold this request.", at: entry.place)
         }

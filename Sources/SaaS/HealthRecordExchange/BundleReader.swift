@@ -40,10 +40,19 @@ struct BundleReader: Sendable {
         guard entries.kind == .array else {
             throw FHIRFailure(400, "structure", "Bundle.entry must be an array.", at: "Bundle.entry")
         }
+        var hasMetadata = false
         let read = entries.elements.enumerated().map { index, node in
             let place = "Bundle.entry[\(index)]"
             do throws(FHIRFailure) {
-                return Result<BundleEntry, FHIRFailure>.success(try entry(node, place))
+                let entry = try entry(node, place)
+                // The same long answer once is enough.
+                if case .capabilities = entry.interaction {
+                    guard !hasMetadata else {
+                        throw FHIRFailure(400, "too-costly", "A bundle asks for metadata once.")
+                    }
+                    hasMetadata = true
+                }
+                return Result<BundleEntry, FHIRFailure>.success(entry)
             } catch {
                 return .failure(error.placed(place))
             }
@@ -79,9 +88,6 @@ struct BundleReader: Sendable {
         // A write without an id in its URL is conditional: its query selects.
         if case .create = interaction, !query.parameters.isEmpty {
             throw FHIRFailure(400, "invalid", "The URL of a create has no query.", at: place + ".request.url")
-        }
-        if case .capabilities = interaction {
-            throw FHIRFailure(400, "not-supported", "Ask for metadata by itself.", at: place + ".request.url")
         }
         let resource = node["resource"]
         var body: JSONDocument?

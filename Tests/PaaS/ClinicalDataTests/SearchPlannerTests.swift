@@ -83,7 +83,7 @@ struct SearchPlannerTests {
         "Patient?_revinclude=Observation:patient&_revinclude:iterate=Provenance:target",
         "?_type=Patient,Encounter&_id=1",
         "?_lastUpdated=gt2020&_tag=x", "Patient/1/Observation?code=x", "Patient/1/*",
-        "Patient?_total=estimate&_summary=data&_pretty=false",
+        "Patient?_total=estimate&_summary=data&_pretty=false&_contained=false",
     ])
     func `what is served is understood`(url: String) throws {
         _ = try plan(url)

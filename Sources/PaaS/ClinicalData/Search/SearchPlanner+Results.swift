@@ -57,6 +57,9 @@ extension SearchPlanner {
             // A plus sign that was not encoded arrives as a space.
             guard SearchRules.formats.contains(type == "application/fhir json" ? "application/fhir+json" : String(type))
             else { throw Self.notOneOf(name, value, SearchRules.formats) }
+        // What is contained in a resource is not searched by itself.
+        case "_contained":
+            guard value == "false" else { throw Self.notOneOf(name, value, ["false"]) }
         case "_pretty":
             guard value == "false" else { throw Self.notOneOf(name, value, ["false"]) }
         default:

@@ -20,9 +20,8 @@ enum SearchRules {
 
     /// Parameters that say what comes back instead of what matches.
     static let resultParameters = [
-        "_count", "_cursor", "_elements", "_format", "_include", "_pretty", "_revinclude", "_sort", "_summary",
-        "_total",
-        "_totalMethod", "_type",
+        "_contained", "_count", "_cursor", "_elements", "_format", "_include", "_pretty", "_revinclude", "_sort",
+        "_summary", "_total", "_totalMethod", "_type",
     ]
 
     /// The values of `_format` that ask for what we send.
