@@ -389,3 +389,31 @@ def test_includes_are_of_what_the_token_allows(region, ward):
 def test_contained_resources_are_not_searched(ward):
     """`_contained=false`, the default, may be said."""
     assert ward.fhir.ids("Patient?_contained=false&gender=male") == ["p2", "p3"]
+
+
+@pytest.mark.parametrize(("query", "says"), [
+    ("Observation?value-quantity=abc", ["value-quantity", "a quantity", "5.4|http://unitsofmeasure.org|mg"]),
+    ("Observation?value-quantity=gtx|y|z", ["value-quantity", "a quantity"]), ("Observation?value-quantity=zz5", ["'zz'", "not a prefix", "gt"]),
+    ("RiskAssessment?probability=abc", ["probability", "a decimal number"]), ("Patient?birthdate=may", ["birthdate", "2024-05"]),
+    ("Patient?name=%00", ["'name'", "control character"]), ("Patient?name=%zz", ["'name'", "%"]), ("Patient?name=%FF", ["'name'", "UTF-8"]),
+    ("Patient?%00=x", ["name of a parameter", "control character"]), pytest.param("Patient?" + "a=1&" * 1001, ["1000"], id="many"),
+    ("Patient?_contained=true", ["_contained", "false"]),
+])
+def test_refusals_say_what_would_be_right(ward, query: str, says: list[str]):
+    """The parameter and its rule."""
+    answer = ward.fhir.get(query)
+    assert answer.status == 400, answer
+    text = outcome(answer)["issue"][0]["diagnostics"]
+    assert all(part in text for part in says), text
+
+
+@pytest.mark.parametrize(("member", "says"), [
+    ({"valueString": " "}, "a string has a character that is not white space"), ({"valueString": ""}, "a string has a character"),
+    ({"valueInteger": 2147483648}, "an integer is a whole number from -2147483648 to 2147483647"), ({"status": ""}, "a code is not empty"),
+    ({"effectiveInstant": "2024"}, "an instant is YYYY-MM-DDThh:mm:ss"),
+])
+def test_refused_values_are_told_their_rule(h1, member: dict, says: str):
+    """What the type of the element asks for, not just that it is broken."""
+    answer = h1.fhir.send("POST", "Observation", {"resourceType": "Observation", "status": "final", "code": {"text": "x"}, **member})
+    assert answer.status in (400, 422), answer
+    assert says in str(outcome(answer)["issue"]), answer

@@ -12,10 +12,27 @@ package struct HTTPQuery: Sendable, Hashable {
     }
 
     /// Why a query could not be read.
-    package enum Failure: Error, Sendable, Hashable {
-        case undecodable(PercentCoding.Failure)
+    package enum Failure: Error, Sendable, Hashable, CustomStringConvertible {
+        /// The value of the named parameter, or a name when nil.
+        case undecodable(PercentCoding.Failure, parameter: String?)
         /// More pairs than ``maximumParameters``.
         case tooManyParameters
+
+        /// One sentence for people.
+        package var description: String {
+            switch self {
+            case .undecodable(let failure, let name?):
+                "The value of '\(name.prefix(100))' cannot be decoded: \(failure)."
+            case .undecodable(let failure, nil): "The name of a parameter cannot be decoded: \(failure)."
+            case .tooManyParameters: "A query has at most \(HTTPQuery.maximumParameters) parameters."
+            }
+        }
+
+        /// The parameter to blame, when it is known.
+        package var parameter: String? {
+            guard case .undecodable(_, let name) = self else { return nil }
+            return name
+        }
     }
 
     /// Pairs a query may have at most: FHIR searches with long `_id` lists use commas, not repetition.
@@ -33,12 +50,14 @@ package struct HTTPQuery: Sendable, Hashable {
         for part in Array(text.utf8).split(separator: UInt8(ascii: "&"), omittingEmptySubsequences: true) {
             guard parameters.count < Self.maximumParameters else { throw .tooManyParameters }
             let split = part.firstIndex(of: UInt8(ascii: "=")) ?? part.endIndex
+            var known: String?
             do {
                 let name = try PercentCoding.decode(part[..<split], plusIsSpace: true)
+                known = name
                 let value = try PercentCoding.decode(part[split...].dropFirst(), plusIsSpace: true)
                 parameters.append(Parameter(name: name, value: value))
             } catch {
-                throw .undecodable(error)
+                throw .undecodable(error, parameter: known)
             }
         }
         self.parameters = parameters

@@ -2,13 +2,22 @@
 /// error, never passed on as it is.
 package enum PercentCoding {
     /// Why text could not be decoded.
-    package enum Failure: Error, Sendable, Hashable {
+    package enum Failure: Error, Sendable, Hashable, CustomStringConvertible {
         /// `%` without two hexadecimal digits.
         case brokenEscape
         /// The decoded bytes are not UTF-8.
         case invalidUTF8
         /// U+0000, or another control character that no name or value of ours holds.
         case controlCharacter
+
+        /// A clause for people.
+        package var description: String {
+            switch self {
+            case .brokenEscape: "a '%' is not followed by two hexadecimal digits"
+            case .invalidUTF8: "it is not UTF-8"
+            case .controlCharacter: "it has a control character"
+            }
+        }
     }
 
     /// Decodes one part. `plusIsSpace` is for query strings and forms.

@@ -141,11 +141,16 @@ struct BundleReader: Sendable {
             throw FHIRFailure(400, "invalid", "The URL lies outside of this server.", at: place + ".request.url")
         }
         while relative.first == "/" { relative = relative.dropFirst() }
+        let target: RequestTarget
         do {
-            let target = try RequestTarget(parsing: "/" + relative)
-            return (target.segments, try HTTPQuery(parsing: target.query))
+            target = try RequestTarget(parsing: "/" + relative)
         } catch {
             throw FHIRFailure(400, "invalid", "The URL cannot be decoded.", at: place + ".request.url")
+        }
+        do {
+            return (target.segments, try HTTPQuery(parsing: target.query))
+        } catch {
+            throw FHIRFailure(400, "invalid", error.description, at: place + ".request.url")
         }
     }
 

@@ -160,7 +160,7 @@ struct RecordService: Sendable {
         do {
             return try HTTPQuery(parsing: text)
         } catch {
-            throw FHIRFailure(400, "invalid", "The query cannot be decoded, or has too many parameters.")
+            throw FHIRFailure(400, "invalid", error.description, at: error.parameter)
         }
     }
 

@@ -60,7 +60,9 @@ struct SharingExchange: Sendable {
         do {
             query = try HTTPQuery(parsing: request.query)
         } catch {
-            throw Problem(.malformedRequest, "The query cannot be decoded, or has too many parameters.")
+            throw Problem(
+                .malformedRequest, error.description,
+                fields: error.parameter.map { [Problem.Field(pointer: $0, detail: error.description)] } ?? [])
         }
         queryText = request.query
         headers = request.headers

@@ -50,6 +50,13 @@ import Testing
         let text = String(repeating: "a=1&", count: HTTPQuery.maximumParameters + 1)
         #expect(throws: HTTPQuery.Failure.tooManyParameters) { try HTTPQuery(parsing: text) }
     }
+
+    @Test func `what cannot be decoded is named`() {
+        #expect(throws: HTTPQuery.Failure.undecodable(.controlCharacter, parameter: "name")) {
+            try HTTPQuery(parsing: "a=b&name=%00")
+        }
+        #expect(throws: HTTPQuery.Failure.undecodable(.brokenEscape, parameter: nil)) { try HTTPQuery(parsing: "%z=a") }
+    }
 }
 
 @Suite struct RequestTargetTests {

@@ -109,33 +109,45 @@ struct SearchValueParser {
     }
 
     private func number(_ value: String) throws(SearchError) -> NumberTest {
-        let (prefix, text) = try prefixed(value)
-        guard text.utf8.count <= 64, let range = DecimalRange(text) else {
-            throw invalid(value, "a decimal number such as 5, 5.40 or 1e-3")
+        guard let test = try decimal(value) else {
+            throw invalid(value, "a decimal number such as 5, 5.40 or gt1e-3")
         }
+        return test
+    }
+
+    /// A decimal with or without a prefix; nil when it is none.
+    private func decimal(_ value: String) throws(SearchError) -> NumberTest? {
+        let (prefix, text) = try prefixed(value)
+        guard text.utf8.count <= 64, let range = DecimalRange(text) else { return nil }
         return NumberTest(prefix: prefix, value: text, low: range.low, high: range.high)
     }
 
     /// `5.4`, `5.4|http://unitsofmeasure.org|mg`, `5.4||mg`.
     private func quantity(_ value: String) throws(SearchError) -> IndexTest {
         let parts = SearchText.split(value, at: UInt8(ascii: "|")).map(SearchText.unescaped)
-        guard parts.count == 1 || parts.count == 3, parts.count == 1 || !(parts[1].isEmpty && parts[2].isEmpty) else {
-            throw invalid(value, "'number', 'number|system|code' or 'number||code'")
+        guard parts.count == 1 || parts.count == 3, parts.count == 1 || !(parts[1].isEmpty && parts[2].isEmpty),
+            let number = try decimal(parts[0])
+        else {
+            throw invalid(
+                value, "a number, alone or with its unit, such as 5.4, gt5.4|http://unitsofmeasure.org|mg or 5.4||mg")
         }
-        let number = try number(parts[0])
         guard parts.count == 3 else { return .quantity(number, system: nil, code: nil) }
         return .quantity(
             number, system: parts[1].isEmpty ? nil : IndexKey.bounded(parts[1]),
             code: parts[2].isEmpty ? nil : IndexKey.bounded(parts[2]))
     }
 
-    /// Takes the prefix off: two lower-case letters.
+    /// Takes the prefix off: two lower-case letters before what can begin a date or number.
     private func prefixed(_ value: String) throws(SearchError) -> (SearchPrefix, String) {
         let letters = value.utf8.prefix(2)
         guard letters.count == 2, letters.allSatisfy({ (UInt8(ascii: "a")...UInt8(ascii: "z")).contains($0) }) else {
             return (.eq, value)
         }
         guard let prefix = SearchPrefix(rawValue: String(value.prefix(2))) else {
+            let next = value.utf8.dropFirst(2).first ?? 0
+            guard (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(next) || "+-.".utf8.contains(next) else {
+                return (.eq, value)
+            }
             throw SearchError(
                 .unsupported, "'\(value.prefix(2))' in '\(written)=\(value)' is not a prefix.", parameter: written,
                 validNames: parameter.prefixes.map(\.rawValue))

@@ -125,3 +125,29 @@ enum PrimitiveFormat {
     @inline(__always)
     static func isHexadecimal(_ byte: UInt8) -> Bool { isDigit(byte) || (byte | 0x20) &- UInt8(ascii: "a") < 6 }
 }
+
+extension PrimitiveType {
+    /// What a value must be like, for a message.
+    var rule: String {
+        switch self {
+        case .base64Binary: "a base64Binary is base64 with padding, and not empty"
+        case .boolean: "a boolean is true or false"
+        case .canonical, .uri, .url: "a \(rawValue) has no white space and is not empty"
+        case .code: "a code is not empty and has single spaces only, within"
+        case .date: "a date is a real one: YYYY, YYYY-MM or YYYY-MM-DD"
+        case .dateTime: "a dateTime is a date, or YYYY-MM-DDThh:mm:ss with Z or an offset"
+        case .decimal: "a decimal is a number"
+        case .id: "an id is 1 to 64 letters, digits, hyphens and dots"
+        case .instant: "an instant is YYYY-MM-DDThh:mm:ss with Z or an offset"
+        case .integer: "an integer is a whole number from \(Int32.min) to \(Int32.max), without point and exponent"
+        case .markdown, .string:
+            "a \(rawValue) has a character that is not white space, and no control characters but tabs and line ends"
+        case .oid: "an oid is urn:oid: and numbers with dots between them"
+        case .positiveInt: "a positiveInt is a whole number from 1 to \(Int32.max), without point and exponent"
+        case .time: "a time is hh:mm:ss"
+        case .unsignedInt: "an unsignedInt is a whole number from 0 to \(Int32.max), without point and exponent"
+        case .uuid: "a uuid is urn:uuid: and 8-4-4-4-12 hexadecimal digits"
+        case .xhtml: "an xhtml is a div of the elements and attributes that narratives may have"
+        }
+    }
+}

@@ -21,7 +21,7 @@ extension ResourceValidator {
             if kind != .number {
                 report(.structure, "this must be a number")
             } else if !PrimitiveFormat.isInteger(tape.raw(node), atLeast: minimum) {
-                report(.value, "this is not a \(type.rawValue)")
+                report(.value, "\(type.rule), which this is not")
             }
             return
         default:
@@ -44,7 +44,7 @@ extension ResourceValidator {
             return (true, valueSet.system(of: text, hash: JSONKey.hash(start, text.count)) != nil)
         }
         if !isValid {
-            report(.value, "this is not a \(type.rawValue)")
+            report(.value, "\(type.rule), which this is not")
         } else if !isInSet {
             reportCode(definitions.valueSets[Int(element.valueSet)])
         }
