@@ -48,6 +48,9 @@ struct TypedCommandTests {
         #expect(clone.name(calledBy: clone.root + "/.build/release/medcloud") == ".build/release/medcloud")
         #expect(clone.name(calledBy: "release/medcloud", in: "/.build") == "release/medcloud")
         #expect(clone.name(calledBy: "../medcloud", in: "/.build/triple/release") == clone.own)
+        #expect(
+            TypedCommand(calledBy: clone.own, own: clone.own, searchPath: "", folder: "/").name == clone.own,
+            "everything lies below the root")
         // A name alone would be looked for on PATH.
         #expect(clone.name(calledBy: clone.own, in: "/.build/triple/release") == clone.own)
         #expect(clone.name(calledBy: "medcloud", in: "/bin") == clone.own)

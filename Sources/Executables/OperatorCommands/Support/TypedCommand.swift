@@ -31,11 +31,11 @@ package struct TypedCommand: Sendable {
         return path(calledBy.contains("/") && resolved(calledBy) == own ? calledBy : own)
     }
 
-    /// A path as a word of a shell, seen from the folder when it lies below it.
+    /// A path as a word of a shell, seen from the folder when it lies below it. Below the root lies everything.
     package func path(_ path: String) -> String {
         var path = path
         let below = folder.hasSuffix("/") ? folder : folder + "/"
-        if path.hasPrefix(below), path.dropFirst(below.count).contains("/") {
+        if below != "/", path.hasPrefix(below), path.dropFirst(below.count).contains("/") {
             path = String(path.dropFirst(below.count))
         }
         return Self.word(path)
