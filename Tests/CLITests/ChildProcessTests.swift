@@ -63,6 +63,17 @@ struct ChildProcessTests {
         #expect(throws: CommandFailure.self) { try ListeningSocket.bind(host: "203.0.113.7", port: 0) }
     }
 
+    @Test func `a port that becomes free in time is taken`() async throws {
+        let first = try ListeningSocket.bind(host: "127.0.0.1", port: 0)
+        async let second = Task.detached {
+            try ListeningSocket.bind(host: "127.0.0.1", port: first.port, patience: .seconds(30))
+        }.value
+        close(first.descriptor)
+        let taken = try await second
+        close(taken.descriptor)
+        #expect(taken.port == first.port)
+    }
+
     @Test func `a log that was emptied is followed from its new beginning`() throws {
         let temporary = try TemporaryDirectory()
         let path = temporary.path + "/log"

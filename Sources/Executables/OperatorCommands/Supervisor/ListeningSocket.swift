@@ -7,8 +7,11 @@ package struct ListeningSocket: Sendable {
     package let port: Int
 
     /// Binds `host` and `port` (0 = any free one).
+    ///
+    /// - Parameter patience: how long to try while the port is taken, on the calling thread. The workers of a supervisor that
+    ///   was killed a moment ago have it until they have ended.
     /// - Throws: ``CommandFailure`` when the port is taken or the address is not this machine's.
-    package static func bind(host: String, port: Int) throws -> ListeningSocket {
+    package static func bind(host: String, port: Int, patience: Duration = .zero) throws -> ListeningSocket {
         guard (0...65_535).contains(port) else {
             throw CommandFailure(.usage, "\(port) is not a port: use 1 to 65535, or 0 for any free one.")
         }
@@ -24,10 +27,18 @@ package struct ListeningSocket: Sendable {
         guard descriptor >= 0 else { throw CommandFailure.system("open a socket", errno: errno) }
         var one: Int32 = 1
         setsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, &one, socklen_t(MemoryLayout<Int32>.size))
-        guard Glibc.bind(descriptor, address.ai_addr, address.ai_addrlen) == 0, listen(descriptor, 4_096) == 0 else {
+        let end = ContinuousClock.now + patience
+        // Listening may find the port taken too, by a socket that was bound before.
+        var isBound = false
+        while true {
+            if !isBound { isBound = Glibc.bind(descriptor, address.ai_addr, address.ai_addrlen) == 0 }
+            if isBound, listen(descriptor, 4_096) == 0 { break }
             let number = errno
-            close(descriptor)
-            throw failure(number, host: host, port: port)
+            guard number == EADDRINUSE, ContinuousClock.now < end else {
+                close(descriptor)
+                throw failure(number, host: host, port: port)
+            }
+            usleep(20_000)
         }
         return ListeningSocket(descriptor: descriptor, host: host, port: try boundPort(descriptor))
     }

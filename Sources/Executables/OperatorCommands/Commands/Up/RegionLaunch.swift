@@ -41,7 +41,8 @@ struct RegionLaunch: Sendable {
         let executables = try ExecutableLocation.find(environment: Environment.current)
         let postgres = try PostgresInstallation.find(
             environment: Environment.current, dataVersion: PostgresInstallation.dataVersion(state))
-        let socket = try ListeningSocket.bind(host: options.host, port: options.port)
+        let socket = try ListeningSocket.bind(
+            host: options.host, port: options.port, patience: content == .empty ? .zero : .seconds(2))
 
         if content == .empty {
             progress.step("making a new region in \(state.directory)")
