@@ -1,49 +1,20 @@
-package import ClinicalData
 package import NIOCore
 import PostgresDriver
 package import RegionalRecord
 package import TenantRegistry
 
-/// One version of an entry as it is stored.
-package struct BlacklistRecord: Sendable {
-    package let id: RegionID
-    package let version: Int32
-    /// Microseconds since 1970.
-    package let recordedAt: Int64
-    package let method: WriteMethod
-    /// Stored form, see `ResourceBytes`.
-    package let content: ByteBuffer
-
-    /// What is served.
-    package var bytes: ByteBuffer {
-        ResourceBytes.spliced(content: content, version: version, lastUpdated: recordedAt)
-    }
-}
-
 /// Which entries a search finds, and where its page begins.
 package struct BlacklistSearch: Sendable {
-    /// The place behind an entry in the order of the search: newest first.
-    package struct Position: Sendable, Hashable {
-        /// Microseconds since 1970.
-        package let recordedAt: Int64
-        package let id: RegionID
-
-        package init(recordedAt: Int64, id: RegionID) {
-            self.recordedAt = recordedAt
-            self.id = id
-        }
-    }
-
     /// System and value of the person; nil = everybody.
     package var person: (system: String, value: String)?
     package var status: BlacklistTerms.Status?
     /// Only entries that bar now or later.
     package var barsOnly: Bool
-    package var before: Position?
+    package var before: RecordVersion.Position?
     package var limit: Int
 
     package init(
-        person: (system: String, value: String)?, status: BlacklistTerms.Status?, barsOnly: Bool, before: Position?,
+        person: (system: String, value: String)?, status: BlacklistTerms.Status?, barsOnly: Bool, before: RecordVersion.Position?,
         limit: Int
     ) {
         self.person = person
@@ -82,7 +53,7 @@ package struct BlacklistDatabase: Sendable {
     package func write(
         _ terms: BlacklistTerms, id: RegionID, creates: Bool, expected: Int32?, content: ByteBuffer,
         request: RepeatableRequest?, by asker: Asker
-    ) async throws(BlacklistError) -> BlacklistRecord {
+    ) async throws(BlacklistError) -> RecordVersion {
         let values: [PostgresValue] = [
             .uuid(id.text), .bool(creates), .int4(expected ?? 0), .text(terms.person.system), .text(terms.person.value),
             .text(terms.status.rawValue), .timestamptz(terms.starts), .timestamptz(terms.ends), .utf8(content),
@@ -101,7 +72,7 @@ package struct BlacklistDatabase: Sendable {
     /// - Throws: `key-reused`.
     package func written(
         by request: RepeatableRequest, by asker: Asker
-    ) async throws(BlacklistError) -> BlacklistRecord? {
+    ) async throws(BlacklistError) -> RecordVersion? {
         try Self.records(try await call(Self.writtenStatement, asker.values + request.values)).first
     }
 
@@ -109,7 +80,7 @@ package struct BlacklistDatabase: Sendable {
         "select \(columns) from blacklist.entries($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)")
 
     /// The current version of an entry; nil when there is none. Recorded.
-    package func entry(_ id: RegionID, by asker: Asker) async throws(BlacklistError) -> BlacklistRecord? {
+    package func entry(_ id: RegionID, by asker: Asker) async throws(BlacklistError) -> RecordVersion? {
         let rows = try await call(
             Self.entriesStatement,
             asker.values + [.uuid(id.text), .null, .null, .null, .bool(false), .null, .null, .int4(1), .null])
@@ -119,7 +90,7 @@ package struct BlacklistDatabase: Sendable {
     /// Entries, newest first, one more than the limit when there are more. Recorded.
     package func entries(
         _ search: BlacklistSearch, query: String, by asker: Asker
-    ) async throws(BlacklistError) -> [BlacklistRecord] {
+    ) async throws(BlacklistError) -> [RecordVersion] {
         let rows = try await call(
             Self.entriesStatement,
             asker.values + [
@@ -138,20 +109,10 @@ package struct BlacklistDatabase: Sendable {
     /// The versions of an entry, newest first, or one of them. Recorded.
     package func versions(
         of id: RegionID, version: Int32?, by asker: Asker
-    ) async throws(BlacklistError) -> [BlacklistRecord] {
+    ) async throws(BlacklistError) -> [RecordVersion] {
         let rows = try await call(
             Self.versionsStatement, asker.values + [.uuid(id.text), version.map { .int4($0) } ?? .null])
-        return try Self.read { () throws(PostgresError) in
-            var records: [BlacklistRecord] = []
-            for row in rows {
-                records.append(
-                    BlacklistRecord(
-                        id: id, version: try row.int4(0), recordedAt: try row.timestamptz(1),
-                        method: WriteMethod(rawValue: UInt8(truncatingIfNeeded: try row.int2(2))) ?? .update,
-                        content: try row.buffer(3)))
-            }
-            return records
-        }
+        return try Self.read { () throws(PostgresError) in try RecordVersion.history(of: id, rows) }
     }
 
     private func call(
@@ -166,18 +127,8 @@ package struct BlacklistDatabase: Sendable {
         }
     }
 
-    private static func records(_ rows: PostgresResult) throws(BlacklistError) -> [BlacklistRecord] {
-        try read { () throws(PostgresError) in
-            var records: [BlacklistRecord] = []
-            for row in rows {
-                guard let id = RegionID(try row.string(0)) else { throw PostgresError(.decoding, "not an entry's id") }
-                records.append(
-                    BlacklistRecord(
-                        id: id, version: try row.int4(1), recordedAt: try row.timestamptz(2), method: .update,
-                        content: try row.buffer(3)))
-            }
-            return records
-        }
+    private static func records(_ rows: PostgresResult) throws(BlacklistError) -> [RecordVersion] {
+        try read { () throws(PostgresError) in try RecordVersion.current(rows) }
     }
 
     /// Reads rows; a column that is not what it should be means a database of another version.

@@ -13,6 +13,8 @@ import TenantRegistry
 struct ConsentInteraction: Sendable {
     let exchange: SharingExchange
 
+    private var consents: SharingDatabase { exchange.services.region }
+
     // MARK: Writing
 
     /// `POST Consent`
@@ -46,27 +48,15 @@ struct ConsentInteraction: Sendable {
         return reference.flatMap(exchange.patient(in:))
     }
 
-    /// Writes, unless the same request did before: then the answer is the same, whatever is true by now.
     private func once(
-        _ request: RepeatableRequest?, creates: Bool, _ write: (RepeatableRequest?) async throws -> ConsentRecord
+        _ request: RepeatableRequest?, creates: Bool, _ write: (RepeatableRequest?) async throws -> RecordVersion
     ) async throws -> ModuleResponse {
-        let record: ConsentRecord
-        do {
-            if let request, let written = try await exchange.services.region.written(by: request, by: exchange.asker) {
-                record = written
-            } else {
-                record = try await write(request)
-            }
-        } catch let error as RegionalRecordError where error.code == .keyReused {
-            throw Problem(.idempotencyMismatch)
-        }
-        var response = ModuleResponse.resource(
-            record.bytes, status: creates ? .created : .ok, version: record.version, lastUpdated: record.recordedAt)
-        response.headers[.location] = "\(exchange.base)/Consent/\(record.id.text)/_history/\(record.version)"
-        return response
+        try await exchange.once(
+            request, of: .consent, creates: creates,
+            written: { try await consents.written(by: $0, by: exchange.asker) }, write: write)
     }
 
-    private func write(_ body: ByteBuffer, id: RegionID?, _ request: RepeatableRequest?) async throws -> ConsentRecord {
+    private func write(_ body: ByteBuffer, id: RegionID?, _ request: RepeatableRequest?) async throws -> RecordVersion {
         let document = try exchange.document(body, of: .consent, else: .consentRefused)
         let expected = try exchange.expectedVersion()
         if let id, let named = document.root["id"], !named.stringIs(id.text) {
@@ -85,7 +75,7 @@ struct ConsentInteraction: Sendable {
         guard let identity = id ?? RegionID(ResourceID.make()) else { throw Problem(.internalError) }
         let stored = ResourceBytes.stored(document, id: identity.text) ?? document.bytes
         do {
-            return try await exchange.services.region.write(
+            return try await consents.write(
                 terms, id: identity, creates: id == nil, expected: expected, databases: databases,
                 content: ByteBuffer(bytes: stored), request: request, by: exchange.asker)
         } catch {
@@ -152,10 +142,7 @@ struct ConsentInteraction: Sendable {
     func read(_ id: RegionID) async throws -> ModuleResponse {
         try await authorize(.read, RegionalRequest(.read, type: .consent, resourceID: id.text), patient: nil)
         try exchange.checkParameters([])
-        guard let record = try await exchange.services.region.consent(id, by: exchange.asker) else {
-            throw Problem.nothingShared
-        }
-        return .resource(record.bytes, version: record.version, lastUpdated: record.recordedAt)
+        return try exchange.answer(try await consents.consent(id, by: exchange.asker))
     }
 
     /// `GET Consent?patient=&status=`
@@ -170,26 +157,10 @@ struct ConsentInteraction: Sendable {
             throw Problem.parameter("status", "It must be 'draft', 'active' or 'inactive'.")
         }
         let count = max(1, try exchange.count(default: 50, maximum: 1000))
-        let found = try await exchange.services.region.consents(
-            ConsentSearch(patient: patient, status: status, before: try position(), limit: count),
+        let found = try await consents.consents(
+            ConsentSearch(patient: patient, status: status, before: try exchange.position(.consent), limit: count),
             query: exchange.queryText, by: exchange.asker)
-        var bundle = SharedBundle(base: exchange.base)
-        bundle.link("self", exchange.url("Consent"))
-        if found.count > count {
-            let last = found[count - 1]
-            bundle.link("next", exchange.url("Consent", cursor: "\(last.recordedAt)/\(last.id.text)"))
-        }
-        for record in found.prefix(count) {
-            bundle.add("Consent/" + record.id.text, resource: record.bytes.readableBytesView)
-        }
-        return bundle.response()
-    }
-
-    private func position() throws(Problem) -> ConsentSearch.Position? {
-        guard let text = try exchange.cursor("Consent") else { return nil }
-        let parts = text.split(separator: "/")
-        guard parts.count == 2, let at = Int64(parts[0]), let id = RegionID(parts[1]) else { throw .badCursor }
-        return ConsentSearch.Position(recordedAt: at, id: id)
+        return exchange.page(of: found, .consent, count: count)
     }
 
     /// `GET Consent/ID/_history`
@@ -197,29 +168,17 @@ struct ConsentInteraction: Sendable {
         try await authorize(
             .read, RegionalRequest(.historyInstance, type: .consent, resourceID: id.text), patient: nil)
         try exchange.checkParameters([])
-        let records = try await exchange.services.region.versions(of: id, version: nil, by: exchange.asker)
-        guard !records.isEmpty else { throw Problem.nothingShared }
-        var bundle = SharedBundle(type: "history", base: exchange.base)
-        bundle.link("self", exchange.url("Consent/\(id.text)/_history"))
-        bundle.total = Int64(records.count)
-        for record in records {
-            bundle.addVersion(
-                "Consent/" + id.text, type: "Consent", resource: Array(record.bytes.readableBytesView),
-                version: record.version, lastUpdated: record.recordedAt, method: record.method,
-                isCreated: record.version == 1)
-        }
-        return bundle.response()
+        return try exchange.history(
+            of: id, .consent, try await consents.versions(of: id, version: nil, by: exchange.asker))
     }
 
     /// `GET Consent/ID/_history/VERSION`
     func readVersion(_ id: RegionID, version text: String) async throws -> ModuleResponse {
-        guard let version = Int32(text), version > 0, String(version) == text else { throw Problem.nothingShared }
+        let version = try exchange.versionNumber(text)
         try await authorize(
             .read, RegionalRequest(.vread, type: .consent, resourceID: id.text, version: version), patient: nil)
         try exchange.checkParameters([])
-        let records = try await exchange.services.region.versions(of: id, version: version, by: exchange.asker)
-        guard let record = records.first else { throw Problem.nothingShared }
-        return .resource(record.bytes, version: record.version, lastUpdated: record.recordedAt)
+        return try exchange.answer(try await consents.versions(of: id, version: version, by: exchange.asker).first)
     }
 
     private func authorize(

@@ -42,29 +42,17 @@ struct FlagInteraction: Sendable {
         }
     }
 
-    /// Writes, unless the same request did before: then the answer is the same, whatever is true by now.
     private func once(
-        _ request: RepeatableRequest?, creates: Bool, _ write: (RepeatableRequest?) async throws -> BlacklistRecord
+        _ request: RepeatableRequest?, creates: Bool, _ write: (RepeatableRequest?) async throws -> RecordVersion
     ) async throws -> ModuleResponse {
-        let record: BlacklistRecord
-        do {
-            if let request, let written = try await blacklist.written(by: request, by: exchange.asker) {
-                record = written
-            } else {
-                record = try await write(request)
-            }
-        } catch let error as BlacklistError where error.code == .keyReused {
-            throw Problem(.idempotencyMismatch)
-        }
-        var response = ModuleResponse.resource(
-            record.bytes, status: creates ? .created : .ok, version: record.version, lastUpdated: record.recordedAt)
-        response.headers[.location] = "\(exchange.base)/Flag/\(record.id.text)/_history/\(record.version)"
-        return response
+        try await exchange.once(
+            request, of: .flag, creates: creates,
+            written: { try await blacklist.written(by: $0, by: exchange.asker) }, write: write)
     }
 
     private func write(
         _ body: ByteBuffer, id: RegionID?, _ request: RepeatableRequest?
-    ) async throws -> BlacklistRecord {
+    ) async throws -> RecordVersion {
         let document = try exchange.document(body, of: .flag, else: .flagRefused)
         let expected = try exchange.expectedVersion()
         if let id, let named = document.root["id"], !named.stringIs(id.text) {
@@ -127,8 +115,7 @@ struct FlagInteraction: Sendable {
     func read(_ id: RegionID) async throws -> ModuleResponse {
         try await authorize(.read, RegionalRequest(.read, type: .flag, resourceID: id.text))
         try exchange.checkParameters([])
-        guard let record = try await blacklist.entry(id, by: exchange.asker) else { throw Problem.nothingShared }
-        return .resource(record.bytes, version: record.version, lastUpdated: record.recordedAt)
+        return try exchange.answer(try await blacklist.entry(id, by: exchange.asker))
     }
 
     /// `GET Flag?subject:identifier=SYSTEM|VALUE`: what bars a person now or later. The bureau finds every entry of a person or
@@ -143,19 +130,10 @@ struct FlagInteraction: Sendable {
         let count = max(1, try exchange.count(default: 50, maximum: 1000))
         let found = try await blacklist.entries(
             BlacklistSearch(
-                person: person, status: try status(), barsOnly: !exchange.isBureau, before: try position(),
+                person: person, status: try status(), barsOnly: !exchange.isBureau, before: try exchange.position(.flag),
                 limit: count),
             query: exchange.queryText, by: exchange.asker)
-        var bundle = SharedBundle(base: exchange.base)
-        bundle.link("self", exchange.url("Flag"))
-        if found.count > count {
-            let last = found[count - 1]
-            bundle.link("next", exchange.url("Flag", cursor: "\(last.recordedAt)/\(last.id.text)"))
-        }
-        for record in found.prefix(count) {
-            bundle.add("Flag/" + record.id.text, resource: record.bytes.readableBytesView)
-        }
-        return bundle.response()
+        return exchange.page(of: found, .flag, count: count)
     }
 
     static let identifierName = "subject:identifier"
@@ -184,40 +162,20 @@ struct FlagInteraction: Sendable {
         return status
     }
 
-    private func position() throws(Problem) -> BlacklistSearch.Position? {
-        guard let text = try exchange.cursor("Flag") else { return nil }
-        let parts = text.split(separator: "/")
-        guard parts.count == 2, let at = Int64(parts[0]), let id = RegionID(parts[1]) else { throw .badCursor }
-        return BlacklistSearch.Position(recordedAt: at, id: id)
-    }
-
     /// `GET Flag/ID/_history`
     func versions(_ id: RegionID) async throws -> ModuleResponse {
         try await authorize(.read, RegionalRequest(.historyInstance, type: .flag, resourceID: id.text))
         try exchange.checkParameters([])
-        let records = try await blacklist.versions(of: id, version: nil, by: exchange.asker)
-        guard !records.isEmpty else { throw Problem.nothingShared }
-        var bundle = SharedBundle(type: "history", base: exchange.base)
-        bundle.link("self", exchange.url("Flag/\(id.text)/_history"))
-        bundle.total = Int64(records.count)
-        for record in records {
-            bundle.addVersion(
-                "Flag/" + id.text, type: "Flag", resource: Array(record.bytes.readableBytesView),
-                version: record.version, lastUpdated: record.recordedAt, method: record.method,
-                isCreated: record.version == 1)
-        }
-        return bundle.response()
+        return try exchange.history(
+            of: id, .flag, try await blacklist.versions(of: id, version: nil, by: exchange.asker))
     }
 
     /// `GET Flag/ID/_history/VERSION`
     func readVersion(_ id: RegionID, version text: String) async throws -> ModuleResponse {
-        guard let version = Int32(text), version > 0, String(version) == text else { throw Problem.nothingShared }
+        let version = try exchange.versionNumber(text)
         try await authorize(.read, RegionalRequest(.vread, type: .flag, resourceID: id.text, version: version))
         try exchange.checkParameters([])
-        guard let record = try await blacklist.versions(of: id, version: version, by: exchange.asker).first else {
-            throw Problem.nothingShared
-        }
-        return .resource(record.bytes, version: record.version, lastUpdated: record.recordedAt)
+        return try exchange.answer(try await blacklist.versions(of: id, version: version, by: exchange.asker).first)
     }
 
     private func authorize(_ permission: ScopeSet.Permission, _ request: RegionalRequest) async throws {

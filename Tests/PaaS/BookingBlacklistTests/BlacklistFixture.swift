@@ -153,7 +153,7 @@ struct BlacklistFixture: Sendable {
     @discardableResult
     func write(
         _ content: String, id: RegionID? = nil, expected: Int32? = nil, request: RepeatableRequest? = nil
-    ) async throws -> BlacklistRecord {
+    ) async throws -> RecordVersion {
         guard let identity = id ?? RegionID(ResourceID.make()) else { throw TestFailure(what: "id") }
         let terms = try BlacklistTerms(try JSONDocument(Array(content.utf8)).root, now: Self.now)
         return try await blacklist.write(

@@ -115,11 +115,11 @@ import Testing
         let bureau = SharingFixture.asker(fixture.bureau)
         #expect(try await fixture.sharing.written(by: request, by: bureau) == nil)
         // Together: one writes, the others wait for it and get what it wrote.
-        let made = try await withThrowingTaskGroup(of: ConsentRecord.self) { group in
+        let made = try await withThrowingTaskGroup(of: RecordVersion.self) { group in
             for _ in 0..<8 {
                 group.addTask { try await fixture.write(try fixture.terms(), request: request) }
             }
-            return try await group.reduce(into: [ConsentRecord]()) { $0.append($1) }
+            return try await group.reduce(into: [RecordVersion]()) { $0.append($1) }
         }
         #expect(Set(made.map(\.id)).count == 1 && Set(made.map(\.recordedAt)).count == 1)
         let search = ConsentSearch(patient: fixture.patient, status: nil, before: nil, limit: 10)

@@ -100,7 +100,7 @@ struct SharingFixture: Sendable {
     func write(
         _ terms: ConsentTerms, id: RegionID? = nil, expected: Int32? = nil, by recorder: TenantID? = nil,
         request: RepeatableRequest? = nil
-    ) async throws -> ConsentRecord {
+    ) async throws -> RecordVersion {
         guard let identity = id ?? RegionID(ResourceID.make()) else { throw TestFailure(what: "id") }
         return try await sharing.write(
             terms, id: identity, creates: id == nil, expected: expected,

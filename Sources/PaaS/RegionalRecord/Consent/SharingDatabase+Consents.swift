@@ -1,44 +1,16 @@
-package import ClinicalData
+import ClinicalData
 import CloudModel
 package import NIOCore
 import PostgresDriver
 
-/// One version of a consent as it is stored.
-package struct ConsentRecord: Sendable {
-    package let id: RegionID
-    package let version: Int32
-    /// Microseconds since 1970.
-    package let recordedAt: Int64
-    package let method: WriteMethod
-    /// Stored form, see `ResourceBytes`.
-    package let content: ByteBuffer
-
-    /// What is served.
-    package var bytes: ByteBuffer {
-        ResourceBytes.spliced(content: content, version: version, lastUpdated: recordedAt)
-    }
-}
-
 /// Which consents a search finds, and where its page begins.
 package struct ConsentSearch: Sendable {
-    /// The place behind a consent in the order of the search: newest first.
-    package struct Position: Sendable, Hashable {
-        /// Microseconds since 1970.
-        package let recordedAt: Int64
-        package let id: RegionID
-
-        package init(recordedAt: Int64, id: RegionID) {
-            self.recordedAt = recordedAt
-            self.id = id
-        }
-    }
-
     package var patient: RegionID?
     package var status: ConsentTerms.Status?
-    package var before: Position?
+    package var before: RecordVersion.Position?
     package var limit: Int
 
-    package init(patient: RegionID?, status: ConsentTerms.Status?, before: Position?, limit: Int) {
+    package init(patient: RegionID?, status: ConsentTerms.Status?, before: RecordVersion.Position?, limit: Int) {
         self.patient = patient
         self.status = status
         self.before = before
@@ -67,7 +39,7 @@ extension SharingDatabase {
     package func write(
         _ terms: ConsentTerms, id: RegionID, creates: Bool, expected: Int32?, databases: [String], content: ByteBuffer,
         request: RepeatableRequest?, by asker: Asker
-    ) async throws(RegionalRecordError) -> ConsentRecord {
+    ) async throws(RegionalRecordError) -> RecordVersion {
         let values: [PostgresValue] = [
             .uuid(id.text), .bool(creates), .int4(expected ?? 0), .uuid(terms.patient.text),
             .text(terms.status.rawValue), .bool(terms.permits), .textArray(terms.grantees.map(\.rawValue)),
@@ -89,7 +61,7 @@ extension SharingDatabase {
     /// - Throws: `key-reused`.
     package func written(
         by request: RepeatableRequest, by asker: Asker
-    ) async throws(RegionalRecordError) -> ConsentRecord? {
+    ) async throws(RegionalRecordError) -> RecordVersion? {
         try Self.records(try await call(Self.writtenStatement, asker.values + request.values)).first
     }
 
@@ -100,7 +72,7 @@ extension SharingDatabase {
         """)
 
     /// The current version of a consent that the asker's institution recorded; nil when there is none. Recorded.
-    package func consent(_ id: RegionID, by asker: Asker) async throws(RegionalRecordError) -> ConsentRecord? {
+    package func consent(_ id: RegionID, by asker: Asker) async throws(RegionalRecordError) -> RecordVersion? {
         let rows = try await call(
             Self.consentsStatement,
             asker.values + [.uuid(id.text), .null, .null, .null, .null, .int4(1), .null])
@@ -111,7 +83,7 @@ extension SharingDatabase {
     /// Recorded.
     package func consents(
         _ search: ConsentSearch, query: String, by asker: Asker
-    ) async throws(RegionalRecordError) -> [ConsentRecord] {
+    ) async throws(RegionalRecordError) -> [RecordVersion] {
         let rows = try await call(
             Self.consentsStatement,
             asker.values + [
@@ -124,18 +96,8 @@ extension SharingDatabase {
         return try Self.records(rows)
     }
 
-    private static func records(_ rows: PostgresResult) throws(RegionalRecordError) -> [ConsentRecord] {
-        try read { () throws(PostgresError) in
-            var records: [ConsentRecord] = []
-            for row in rows {
-                guard let id = RegionID(try row.string(0)) else { throw PostgresError(.decoding, "not a consent's id") }
-                records.append(
-                    ConsentRecord(
-                        id: id, version: try row.int4(1), recordedAt: try row.timestamptz(2), method: .update,
-                        content: try row.buffer(3)))
-            }
-            return records
-        }
+    private static func records(_ rows: PostgresResult) throws(RegionalRecordError) -> [RecordVersion] {
+        try read { () throws(PostgresError) in try RecordVersion.current(rows) }
     }
 
     private static let versionsStatement = PostgresStatement(
@@ -144,19 +106,9 @@ extension SharingDatabase {
     /// The versions of a consent, newest first, or one of them. Recorded.
     package func versions(
         of id: RegionID, version: Int32?, by asker: Asker
-    ) async throws(RegionalRecordError) -> [ConsentRecord] {
+    ) async throws(RegionalRecordError) -> [RecordVersion] {
         let rows = try await call(
             Self.versionsStatement, asker.values + [.uuid(id.text), version.map { .int4($0) } ?? .null])
-        return try Self.read { () throws(PostgresError) in
-            var records: [ConsentRecord] = []
-            for row in rows {
-                records.append(
-                    ConsentRecord(
-                        id: id, version: try row.int4(0), recordedAt: try row.timestamptz(1),
-                        method: WriteMethod(rawValue: UInt8(truncatingIfNeeded: try row.int2(2))) ?? .update,
-                        content: try row.buffer(3)))
-            }
-            return records
-        }
+        return try Self.read { () throws(PostgresError) in try RecordVersion.history(of: id, rows) }
     }
 }
