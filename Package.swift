@@ -262,6 +262,7 @@ let package = Package(
                 .embedInCode("Migrations/V0002__consent_and_decisions.sql"),
                 .embedInCode("Migrations/V0004__feed_in_sets.sql"),
                 .embedInCode("Migrations/V0005__add_consents_up.sql"),
+                .embedInCode("Migrations/V0007__part_persons_again.sql"),
             ]),
         /// The region's booking blacklist: no-shows come up, entries are decided, each tenant's database gets a copy.
         .target(

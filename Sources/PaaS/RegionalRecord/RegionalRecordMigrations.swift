@@ -7,6 +7,7 @@ package enum RegionalRecordMigrations {
             ("V0002__consent_and_decisions.sql", PackageResources.V0002__consent_and_decisions_sql),
             ("V0004__feed_in_sets.sql", PackageResources.V0004__feed_in_sets_sql),
             ("V0005__add_consents_up.sql", PackageResources.V0005__add_consents_up_sql),
+            ("V0007__part_persons_again.sql", PackageResources.V0007__part_persons_again_sql),
         ]
     }
 }

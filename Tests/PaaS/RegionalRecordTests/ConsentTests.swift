@@ -68,6 +68,35 @@ import Testing
         }
     }
 
+    @Test func `a consent stays with its patient when a merge turns out to be a mistake`() async throws {
+        let fixture = try await SharingFixture()
+        let bureau = SharingFixture.asker(fixture.bureau)
+        try await fixture.index.begin("h3")
+        try await fixture.index.state("h3", "p9", ["nine"])
+        let found = try await fixture.sharing.lookUp(
+            system: "urn:test:id", value: fixture.index.identifier("nine"), query: "",
+            by: SharingFixture.asker(fixture.reader))
+        let other = try #require(found)
+        let permission = try await fixture.write(try fixture.terms())
+        let denial = try await fixture.write(try fixture.terms(permits: false, purposes: ["HRESCH"]))
+        try await fixture.index.state("h1", "p1", ["id", "nine"], version: 2)
+        #expect(try await fixture.decide()?.permits.map(\.patientID) == ["p1", "p9"])
+        try await fixture.index.state("h1", "p1", ["id"], version: 3)
+
+        let ofOther = try #require(
+            try await fixture.sharing.decide(
+                on: .patient(other), for: SharingFixture.everything, by: SharingFixture.asker(fixture.reader)))
+        #expect(!ofOther.isPermitted && ofOther.patient == other)
+        let own = try #require(try await fixture.decide())
+        #expect(own.permits.map(\.patientID) == ["p1"] && own.patient == fixture.patient)
+        for (patient, consents) in [(other, []), (fixture.patient, [denial.id, permission.id])] {
+            let search = ConsentSearch(patient: patient, status: .active, before: nil, limit: 10)
+            #expect(try await fixture.sharing.consents(search, query: "", by: bureau).map(\.id) == consents)
+            let log = try await fixture.sharing.accessLog(of: patient, before: nil, limit: 50, query: "", by: bureau)
+            #expect(log.filter { $0.event.action == "C" }.count == consents.count)
+        }
+    }
+
     // MARK: The profile
 
     private static let good = """

@@ -76,6 +76,77 @@ import Testing
         #expect(try await index.current(before) == person)
     }
 
+    @Test func `a person that was merged comes back when the identifier that did it is taken away`() async throws {
+        let index = try await IndexFixture()
+        for name in ["a", "b"] { try await index.begin(name) }
+        try await index.state("a", "1", ["x"])
+        try await index.state("b", "1", ["y"])
+        let (first, second) = (try await index.find("x"), try await index.find("y"))
+        // Twice: what came back can be merged again.
+        for version: Int32 in [2, 4] {
+            try await index.state("a", "1", ["x", "y"], version: version)
+            #expect(try await index.current(first) == second)
+            try await index.state("a", "1", ["x"], version: version + 1)
+            #expect(try await index.find("x") == first)
+            #expect(try await index.current(first) == first)
+            #expect(try await index.holders(first) == ["a/1"])
+            #expect(try await index.holders(index.find("y")) == ["b/1"])
+            #expect(try await index.find("y") == second)
+        }
+    }
+
+    @Test func `a merged person goes with its identifiers, not with a source that has left them`() async throws {
+        let index = try await IndexFixture()
+        for name in ["a", "b", "c", "d"] { try await index.begin(name) }
+        try await index.state("a", "1", ["x"])
+        try await index.state("b", "1", ["y"])
+        let (first, second) = (try await index.find("x"), try await index.find("y"))
+        try await index.state("a", "1", ["x", "y"], version: 2)
+        try await index.state("c", "1", ["x"])
+        #expect(try await index.holders(second) == ["a/1", "b/1", "c/1"])
+        try await index.state("a", "1", ["z"], version: 3)
+        #expect(try await index.holders(first) == ["c/1"])
+        #expect(try await index.find("x") == first)
+        #expect(try await index.holders(second) == ["b/1"])
+        #expect(try await ![first, second].contains(index.find("z")))
+
+        // To another person as well, and from there back.
+        try await index.state("d", "1", ["w"])
+        let third = try await index.find("w")
+        try await index.state("c", "1", ["x", "y"], version: 2)
+        #expect(try await index.current(first) == second)
+        try await index.state("c", "1", ["x", "w"], version: 3)
+        #expect(try await index.current(first) == third)
+        #expect(try await index.holders(third) == ["c/1", "d/1"])
+        try await index.state("c", "1", ["x"], version: 4)
+        #expect(try await index.current(first) == first)
+        #expect(try await index.holders(third) == ["d/1"])
+    }
+
+    @Test func `who was merged one after the other comes back one after the other`() async throws {
+        let index = try await IndexFixture()
+        for name in ["a", "b", "c"] { try await index.begin(name) }
+        try await index.state("a", "1", ["x"])
+        try await index.state("b", "1", ["y"])
+        try await index.state("c", "1", ["z"])
+        let first = try await index.find("x")
+        let second = try await index.find("y")
+        let third = try await index.find("z")
+        try await index.state("a", "1", ["x", "y"], version: 2)
+        try await index.state("b", "1", nil, version: 2)
+        try await index.state("a", "1", ["x", "y", "z"], version: 3)
+        #expect(try await index.current(first) == third)
+        try await index.state("a", "1", ["x", "y"], version: 4)
+        #expect(try await index.current(first) == second)
+        #expect(try await index.holders(second) == ["a/1"])
+        #expect(try await index.holders(third) == ["c/1"])
+        // The last source of two states nothing more of the one.
+        try await index.state("a", "1", ["x"], version: 5)
+        #expect(try await index.current(first) == first)
+        #expect(try await index.holders(first) == ["a/1"])
+        #expect(try await index.current(second) == nil)
+    }
+
     @Test func `a corrected identifier moves the source and leaves nothing behind`() async throws {
         let index = try await IndexFixture()
         for name in ["a", "b"] { try await index.begin(name) }
