@@ -147,6 +147,7 @@ let package = Package(
                 .embedInCode("Migrations/V0014__page_usage.sql"),
                 .embedInCode("Migrations/V0016__hand_ranges_over.sql"),
                 .embedInCode("Migrations/V0018__lower_quotas_later.sql"),
+                .embedInCode("Migrations/V0019__begin_use_anew.sql"),
             ]),
 
         // MARK: DaaS — databases per tenant
@@ -233,6 +234,7 @@ let package = Package(
                 .embedInCode("Migrations/V0012__rotate_signing_keys.sql"),
                 .embedInCode("Migrations/V0015__note_actions.sql"),
                 .embedInCode("Migrations/V0017__wait_for_addresses.sql"),
+                .embedInCode("Migrations/V0020__forget_requests.sql"),
             ]),
 
         /// The outbox: what leaves a tenant's database, ordered, at least once, under a lease.

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import http.server
 import json
 import os
 import subprocess
+import threading
+import urllib.parse
 
 import pytest
 
@@ -102,3 +105,59 @@ def test_a_detached_start_that_fails_says_so_once(region: Region):
          "--port", str(region.port)], capture_output=True, text=True, timeout=60, cwd="/", env=dict(os.environ))
     assert result.returncode == 4, result
     assert [line.startswith("error: Port ") for line in result.stderr.splitlines()] == [True], result
+
+
+class Hesitant(http.server.ThreadingHTTPServer):
+    """Answers each path with 503 first, then with what the commands want to hear; keeps what it was asked."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        """One request."""
+
+        def respond(self) -> None:
+            """Whatever the method."""
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode()
+            is_first = self.path not in {path for path, *_ in self.server.asked}
+            self.server.asked.append((self.path, self.headers.get("Idempotency-Key"), body))
+            self.send_response(503 if is_first else 200)
+            if is_first and self.server.says_when:
+                self.send_header("Retry-After", "1")
+            answer = b'{"access_token": "t", "expires_in": 300, "id": "h1", "detail": "away"}'
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer)
+
+        do_GET = do_POST = respond
+
+        def log_message(self, *words) -> None:
+            """Says nothing."""
+
+    def __init__(self, says_when: bool) -> None:
+        super().__init__(("127.0.0.1", 0), self.Handler)
+        self.says_when, self.asked = says_when, []
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    def run(self, region: Region, folder, *words: str) -> subprocess.CompletedProcess:
+        """A command that takes this for its region."""
+        profile = json.loads((region.state / "operator.json").read_text())
+        own = folder / "operator.json"
+        own.touch(0o600)
+        own.write_text(json.dumps({**profile, "baseURL": f"http://127.0.0.1:{self.server_port}"}))
+        return subprocess.run(
+            [binaries() / "medcloud", *words, "--state", folder], capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_what_is_away_for_a_moment_is_asked_again(region: Region, tmp_path):
+    """With the same Idempotency-Key; an assertion is never sent twice. Without Retry-After nothing is asked again."""
+    with Hesitant(says_when=True) as server:
+        result = server.run(region, tmp_path, "feed", "retry", "h1")
+        assert result.returncode == 0, result
+        paths = [path for path, *_ in server.asked]
+        assert paths == [path for path in ("/region/oauth2/token", "/v1/tenants/h1", "/v1/feeds/h1/retry") for _ in range(2)]
+        (_, one, _), (_, other, _) = server.asked[-2:]
+        assert one == other and one
+        assertions = [urllib.parse.parse_qs(body)["client_assertion"][0] for path, _, body in server.asked if "token" in path]
+        assert len(set(assertions)) == 2
+    with Hesitant(says_when=False) as server:
+        result = server.run(region, tmp_path, "feed", "retry", "h1")
+        assert result.returncode != 0 and len(server.asked) == 1, (result, server.asked)

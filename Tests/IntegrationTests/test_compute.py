@@ -291,3 +291,33 @@ def test_the_command_line(cloud):
     run("instance", "create", "x", "--tenant", "c2", "--image", "probe", "--memory", "128", "--disk", "16MiB", "--network", "lan", code=64)
     assert "cli" in run("usage", "--tenant", "c2")
     assert json.loads(run("drift", "-o", "json")) == []
+
+
+def test_a_tenant_of_an_old_name_has_nothing_of_its_predecessor(cloud):
+    """Neither its use nor the answers to its requests; the operator is told of both tenants' use."""
+    path, key = "/v1/tenants/again", str(uuid.uuid4())
+
+    def begin():
+        """The tenant with a network that its administrator asked for; who that is, and the operation."""
+        cloud.create_tenant("again")
+        assert cloud.api("PUT", f"{path}/quota", QUOTA).status == 200
+        # Tokens of the second in which the predecessor's ended are refused with those.
+        assert until(lambda: call(cloud, administrator(cloud, "again"), "GET", path).status == 200, 10)
+        token = administrator(cloud, "again")
+        asked = call(cloud, token, "POST", f"{path}/networks", {"name": "lan", "cidr": "10.50.9.0/24"}, **{"Idempotency-Key": key})
+        finish(cloud, asked)
+        return token, asked.json()["id"]
+
+    token, first = begin()
+    finish(cloud, call(cloud, token, "POST", f"{path}/instances", instance("old")))
+    assert [i["name"] for i in call(cloud, token, "GET", f"{path}/usage").json()["items"]] == ["old"]
+    finish(cloud, cloud.api("DELETE", f"{path}/instances/old"))
+    finish(cloud, cloud.api("DELETE", f"{path}/networks/lan"))
+    cloud.run("tenant", "delete", "again", "--yes")
+    assert until(lambda: cloud.api("GET", path).status == 404, 30)
+
+    token, second = begin()
+    assert second != first
+    finish(cloud, call(cloud, token, "POST", f"{path}/instances", instance("new")))
+    assert [i["name"] for i in call(cloud, token, "GET", f"{path}/usage").json()["items"]] == ["new"]
+    assert [i["name"] for i in cloud.api("GET", f"{path}/usage").json()["items"]] == ["new", "old"]

@@ -346,6 +346,19 @@ def test_a_client_that_comes_back_or_may_less(world, manifests, name):
     assert not specification(world)["tenants"][name]["clients"][0]["disabled"]
 
 
+def test_a_client_of_the_region_may_have_the_id_of_the_tenants_own(world, manifests, name):
+    """Two clients: what is not asked for goes, the other stays as it is."""
+    manifests.write(name)
+    manifests.apply()
+    world.run("client", "create", f"{name}-system", "--region", "--institution", name, "--scope", "system/*.rs")
+    changes = manifests.changes()
+    assert [(c["path"], c["effect"]) for c in changes] == [(f"/clients/{name}-system", "delete")], changes
+    manifests.apply("--allow-delete")
+    assert manifests.changes() == []
+    own, other = (world.api("GET", f"{path}/{name}-system").json() for path in (f"/v1/tenants/{name}/clients", "/v1/clients"))
+    assert (own["isDisabled"], other["isDisabled"]) == (False, True)
+
+
 def test_keys_by_reference(world, manifests, name):
     """A file of public keys beside the manifest; a private one is refused, and none is ever in a manifest."""
     manifests.write(name)
@@ -467,6 +480,25 @@ def test_a_killed_apply_goes_on_without_its_command(world, manifests, name):
             answer = world.web.request(
                 "GET", f"/t/{tenant}/fhir/Patient?_count=1", None, {"Authorization": f"Bearer {token(world, tenant)}"})
             assert answer.status == 200, answer
+
+
+def test_an_apply_outlives_the_workers(world, manifests, name):
+    """The command waits for those that take their place, and says how it ended."""
+    for number in range(6):
+        manifests.write(f"{name}{number}")
+    process = subprocess.Popen(
+        [binaries() / "medcloud", "apply", "-f", manifests.folder, "--yes", "--state", world.state],
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    try:
+        assert until(lambda: any(o["kind"] == "apply" for o in world.api("GET", "/v1/operations?phase=running").json()["items"]), 20)
+        for pid in world.workers():
+            os.kill(pid, signal.SIGKILL)
+        text = process.communicate(timeout=60)[0]
+        assert process.returncode == 0, text
+    finally:
+        process.kill()
+        world.wait_ready()
+    assert manifests.changes() == []
 
 
 def test_forms_of_output(world, manifests, name):

@@ -187,6 +187,20 @@ def test_a_deleted_tenant_is_gone_with_its_keys(own_region):
     own_region.create_tenant("gone")
 
 
+def test_the_first_tenants_are_made_in_an_empty_region_only(own_region, tmp_path):
+    """What a first start has left over changes nothing that somebody has made since."""
+    own_region.create_tenant("made-since")
+    own_region.stop()
+    (tmp_path / "late.yaml").write_text("id: late\ntemplate: clinic\nname: Late\ntimeZone: UTC\nlanguage: en\n")
+    left = own_region.state / "demo.pending"
+    left.write_text(str(tmp_path))
+    own_region.start()
+    assert until(lambda: not left.exists(), 20)
+    tenants = own_region.run("tenant", "list", "-o", "name").stdout.split()
+    assert "made-since" in tenants and "late" not in tenants
+    assert "could not be made" not in own_region.log.read_text()
+
+
 def test_tls_is_ended_by_the_workers(empty):
     """`up` passes certificate and key on: https answers, its URLs say so, and the clear is not spoken."""
     folder = empty.state.parent

@@ -166,7 +166,8 @@ def test_the_first_tenants_are_made_over_tls():
         "id: h1\ntemplate: hospital\nname: First\ntimeZone: Europe/Berlin\nlanguage: de\n")
     try:
         region.start("--tenants", folder)
-        assert f"curl -s --cacert {region.authority} -H" in region.log.read_text()
+        said = region.log.read_text()
+        assert f"curl -s --cacert {region.authority} -H" in said, said
         assert region.run("tenant", "list", "-o", "name").stdout.split() == ["h1"]
     finally:
         region.remove()

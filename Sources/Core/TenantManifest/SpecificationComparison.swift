@@ -98,18 +98,11 @@ struct SpecificationComparison {
             ends.append(.disableClient(new.id, client))
         }
         for client in new.clients {
-            guard let was = old.clients.first(where: { $0.id == client.id }) else {
+            if let was = old.clients.first(where: isSame(client)) {
+                compare(was, client, in: new)
+            } else {
                 create(client, in: new)
-                continue
             }
-            guard was.realm == client.realm else {
-                issue(
-                    new, "/clients/\(client.id)/realm",
-                    "a client of the \(was.realm.rawValue) cannot move to the \(client.realm.rawValue): take another id"
-                )
-                continue
-            }
-            compare(was, client, in: new)
         }
     }
 

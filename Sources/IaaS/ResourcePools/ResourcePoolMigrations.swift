@@ -8,6 +8,7 @@ package enum ResourcePoolMigrations {
             ("V0014__page_usage.sql", PackageResources.V0014__page_usage_sql),
             ("V0016__hand_ranges_over.sql", PackageResources.V0016__hand_ranges_over_sql),
             ("V0018__lower_quotas_later.sql", PackageResources.V0018__lower_quotas_later_sql),
+            ("V0019__begin_use_anew.sql", PackageResources.V0019__begin_use_anew_sql),
         ]
     }
 }

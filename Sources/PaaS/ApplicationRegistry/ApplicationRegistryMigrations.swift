@@ -11,6 +11,7 @@ package enum ApplicationRegistryMigrations {
             ("V0012__rotate_signing_keys.sql", PackageResources.V0012__rotate_signing_keys_sql),
             ("V0015__note_actions.sql", PackageResources.V0015__note_actions_sql),
             ("V0017__wait_for_addresses.sql", PackageResources.V0017__wait_for_addresses_sql),
+            ("V0020__forget_requests.sql", PackageResources.V0020__forget_requests_sql),
         ]
     }
 }

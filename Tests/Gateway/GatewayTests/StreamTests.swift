@@ -38,8 +38,10 @@ import Testing
             return nil
         }
 
-        var route: Route {
-            Route(.get, "/stream", "stream") { [self] _ in
+        var route: Route { route(for: .everyone) }
+
+        func route(for audience: RouteAudience) -> Route {
+            Route(.get, "/stream", "stream", audience: audience) { [self] _ in
                 var response = ModuleResponse(status: .ok, headers: [.contentType: "text/event-stream"])
                 response.stream = ResponseStream { try await self.next() }
                 return response
@@ -188,6 +190,46 @@ import Testing
                 try await client.hear { $0.contains("xxxxxxx") }
             }
             #expect(try await holds { source.isCutOff.load(ordering: .relaxed) })
+        }
+    }
+
+    @Test func `one tenant cannot take the streams of the others`() async throws {
+        var limits = GatewayLimits()
+        limits.streams = 4
+        let quiet = Source(lines: 1)
+        let route = quiet.route(for: .anyPrincipal)
+        try await GatewayFixture.withGateway(limits: limits, routes: [route]) { gateway in
+            func ask(_ token: String) -> String {
+                "GET /stream HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer \(token)\r\n\r\n"
+            }
+            try await RawClient.connect(to: gateway.port) { own in
+                try await own.say(ask("h1"))
+                try await own.hear { $0.contains("xxxxxxx") }
+                let refused = try await gateway.send("GET", "/stream", ["Authorization": "Bearer h1-second"])
+                #expect(refused.status == 429 && refused["retry-after"] == "5")
+                for token in ["h2", "operator"] {
+                    try await RawClient.connect(to: gateway.port) { other in
+                        try await other.say(ask(token))
+                        #expect(try await other.hear { $0.contains("\r\n\r\n") }.hasPrefix("HTTP/1.1 200"))
+                    }
+                }
+            }
+        }
+    }
+
+    @Test func `more requests of a tenant than it may have are refused on the gateway's own routes too`() async throws {
+        var limits = GatewayLimits()
+        limits.tenantConcurrency = 1
+        let quiet = Source(lines: 1)
+        let route = quiet.route(for: .anyPrincipal)
+        try await GatewayFixture.withGateway(limits: limits, routes: [route]) { gateway in
+            try await RawClient.connect(to: gateway.port) { own in
+                try await own.say("GET /stream HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer h1\r\n\r\n")
+                try await own.hear { $0.contains("xxxxxxx") }
+                let refused = try await gateway.send("HEAD", "/stream", ["Authorization": "Bearer h1"])
+                #expect(refused.status == 429 && refused["retry-after"] == "1")
+                #expect(try await gateway.send("HEAD", "/stream", ["Authorization": "Bearer operator"]).status == 200)
+            }
         }
     }
 

@@ -222,10 +222,9 @@ package struct PlatformAPI: Sendable {
         if body != nil { headers.append(("content-type", "application/json")) }
         if method != "GET" { headers.append(("idempotency-key", UUID().uuidString.lowercased())) }
         let url = path.hasPrefix("http") ? path : baseURL + path
-        return try await connection.send(
-            .init(
-                method: method, url: url, body: body.map { Array($0.serialized(pretty: false).utf8) },
-                headers: headers))
+        let request = RegionConnection.Request(
+            method: method, url: url, body: body.map { Array($0.serialized(pretty: false).utf8) }, headers: headers)
+        return try await RegionConnection.patiently { try await connection.send(request) }
     }
 
     /// The operator's access token, renewed as needed.

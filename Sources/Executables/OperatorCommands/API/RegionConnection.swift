@@ -32,6 +32,9 @@ package struct RegionConnection: Sendable {
         }
     }
 
+    /// How long what is away for a moment is asked again.
+    private static let patience = Duration.seconds(10)
+
     /// The largest answer that is read into memory.
     package static let largestAnswer = 256 << 20
 
@@ -58,6 +61,18 @@ package struct RegionConnection: Sendable {
             // The error of `body` is the one that counts.
             try? await client.shutdown()
             throw error
+        }
+    }
+
+    /// What may be done twice: asked again as long as the region says that something is away and when to come back.
+    package static func patiently(_ attempt: () async throws -> Answer) async throws -> Answer {
+        let end = ContinuousClock.now + patience
+        while true {
+            let answer = try await attempt()
+            guard answer.status == 503, let pause = answer.header("retry-after").flatMap(Int.init),
+                ContinuousClock.now + .seconds(pause) < end
+            else { return answer }
+            try await Task.sleep(for: .seconds(pause))
         }
     }
 

@@ -54,16 +54,19 @@ extension RegionConnection {
         clientID: String, key: ClientKey, tokenURL: String, scope: String, practitioner: String? = nil,
         purpose: String? = nil
     ) async throws -> AccessToken {
-        let assertion = try ClientAssertion.make(
-            clientID: clientID, key: key, tokenURL: tokenURL, practitioner: practitioner, purpose: purpose)
-        let form = FormText.encode([
-            ("grant_type", "client_credentials"), ("scope", scope), ("client_assertion", assertion),
-            ("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"),
-        ])
-        let answer = try await send(
-            .init(
-                method: "POST", url: tokenURL, body: Array(form.utf8),
-                headers: [("content-type", "application/x-www-form-urlencoded"), ("accept", "application/json")]))
+        let answer = try await Self.patiently {
+            // A new one each time: none is taken twice.
+            let assertion = try ClientAssertion.make(
+                clientID: clientID, key: key, tokenURL: tokenURL, practitioner: practitioner, purpose: purpose)
+            let form = FormText.encode([
+                ("grant_type", "client_credentials"), ("scope", scope), ("client_assertion", assertion),
+                ("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"),
+            ])
+            return try await send(
+                .init(
+                    method: "POST", url: tokenURL, body: Array(form.utf8),
+                    headers: [("content-type", "application/x-www-form-urlencoded"), ("accept", "application/json")]))
+        }
         let body = answer.json
         guard answer.status == 200, let value = body?[key: "access_token"]?.string else {
             let reason = body?[key: "error_description"]?.string ?? body?[key: "error"]?.string

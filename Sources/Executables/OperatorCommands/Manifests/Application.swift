@@ -49,10 +49,12 @@ package struct Application: Sendable {
 
     /// Sends the plan, and shows what becomes of it until it has ended.
     ///
+    /// - Parameter whenAccepted: called as soon as the region has taken it on.
     /// - Returns: the operation as it ended, and its parts.
     /// - Throws: ``CommandFailure`` when it did not succeed.
     package func carryOut(
-        _ comparison: Comparison, allowed: [SpecificationChange.Effect], since begin: ContinuousClock.Instant = .now
+        _ comparison: Comparison, allowed: [SpecificationChange.Effect], since begin: ContinuousClock.Instant = .now,
+        whenAccepted: () -> Void = {}
     ) async throws -> (operation: JSONValue, parts: [JSONValue]) {
         var made: [(file: String, tenant: TenantID, client: TenantClient)] = []
         let accepted: JSONValue
@@ -75,6 +77,7 @@ package struct Application: Sendable {
             await forget(made)
             throw failure
         }
+        whenAccepted()
         let result = try await watch(OperationBars.text(accepted, "id"), since: begin)
         for case .deleteTenant(let tenant) in comparison.plan.steps
         where result.parts.contains(where: {
@@ -125,12 +128,25 @@ package struct Application: Sendable {
     ) async throws -> (operation: JSONValue, parts: [JSONValue]) {
         var bars = OperationBars(since: begin)
         while true {
-            // The operation first: when it has ended, so have the parts that are read after it.
-            let operation = try await api.operation(id)
-            let parts = try await api.parts(of: id)
+            let (operation, parts) = try await Self.steadily {
+                // The operation first: when it has ended, so have the parts that are read after it.
+                (try await api.operation(id), try await api.parts(of: id))
+            }
             bars.show(parts)
             if OperationBars.isEnd(operation) { return (operation, parts) }
             try await Task.sleep(for: .milliseconds(100))
+        }
+    }
+
+    /// Asks again for ten seconds when nobody answers: a worker that dies takes what was under way with it, and is back soon.
+    static func steadily<Result>(_ ask: () async throws -> Result) async throws -> Result {
+        let end = ContinuousClock.now + .seconds(10)
+        while true {
+            do {
+                return try await ask()
+            } catch let failure as CommandFailure where failure.code == .unreachable && ContinuousClock.now < end {
+                try await Task.sleep(for: .milliseconds(200))
+            }
         }
     }
 

@@ -68,12 +68,16 @@ struct GatewayResponder: Sendable {
             response = answer(error, style: style, request: request, requestID: requestID)
         }
         let isHead = request.method == .head
-        if response.stream != nil, !isHead, !services.streams.acquire() {
-            response = answer(
-                Problem(.unavailable, "The worker has as many event streams as it may.", retryAfter: 5), style: style,
-                request: request, requestID: requestID)
+        var streamLease: TenantBudget.Lease?
+        defer { if let streamLease { services.streams.release(streamLease) } }
+        if response.stream != nil, !isHead {
+            do throws(TenantBudget.Refusal) {
+                streamLease = try services.streams.acquire(lease?.tenant)
+            } catch {
+                response = answer(
+                    Self.problem(noStream: error), style: style, request: request, requestID: requestID)
+            }
         }
-        defer { if response.stream != nil, !isHead { services.streams.release() } }
         let origin = request.headers[.origin]
         if CrossOriginPolicy.covers(path) {
             var isRegistered = false
@@ -204,6 +208,13 @@ struct GatewayResponder: Sendable {
             response.headers[.wwwAuthenticate] = BearerToken.insufficientScope
         }
         return response
+    }
+
+    private static func problem(noStream refusal: TenantBudget.Refusal) -> Problem {
+        switch refusal {
+        case .tenant: Problem(.tooManyRequests, "The tenant has as many event streams as it may.", retryAfter: 5)
+        case .worker: Problem(.unavailable, "The worker has as many event streams as it may.", retryAfter: 5)
+        }
     }
 
     private static func problem(for error: any Error) -> Problem {

@@ -18,7 +18,8 @@ package struct GatewayServices: Sendable {
     package let logger: Logger
     let budget: TenantBudget
     let bodies: BodyCollector
-    let streams: StreamBudget
+    /// Of answers that are streams.
+    let streams: TenantBudget
 
     package init(
         limits: GatewayLimits, endpoints: IdentityEndpoints, routes: [Route], modules: [any Module],
@@ -38,7 +39,7 @@ package struct GatewayServices: Sendable {
         self.logger = logger
         budget = TenantBudget(perTenant: limits.tenantConcurrency, total: limits.concurrency)
         bodies = BodyCollector(capacity: limits.bufferedBytes)
-        streams = StreamBudget(limit: limits.streams)
+        streams = TenantBudget(perTenant: max(1, limits.streams / 4), total: limits.streams)
     }
 
     /// What problem `type` URIs begin with: the error table of the docs page.

@@ -99,7 +99,8 @@ struct RequestPlanner: Sendable {
         var logger = services.logger
         logger[metadataKey: "request.id"] = .string(head.requestID)
         return RequestPlan(
-            label: route.pattern.description, bodyLimit: route.bodyLimit, deadline: deadline, lease: nil
+            label: route.pattern.description, bodyLimit: route.bodyLimit, deadline: deadline,
+            lease: try acquire(principal?.tenant)
         ) { [logger] body in
             try await route.handler(
                 GatewayRequest(
@@ -205,7 +206,9 @@ struct RequestPlanner: Sendable {
         }
     }
 
-    private func acquire(_ tenant: TenantID) throws(Problem) -> TenantBudget.Lease {
+    /// - Parameter tenant: nil: operators and what is for everyone, which have no limit.
+    private func acquire(_ tenant: TenantID?) throws(Problem) -> TenantBudget.Lease? {
+        guard let tenant else { return nil }
         do {
             return try services.budget.acquire(tenant)
         } catch {

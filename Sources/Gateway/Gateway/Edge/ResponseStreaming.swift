@@ -5,29 +5,6 @@ import NIOCore
 import ServiceLifecycle
 import Synchronization
 
-/// How many answers of a worker may be streams at the same time.
-package final class StreamBudget: Sendable {
-    private let limit: Int
-    private let open = Atomic<Int>(0)
-
-    package init(limit: Int) {
-        self.limit = limit
-    }
-
-    /// Whether there was room; give it back with ``release()``.
-    func acquire() -> Bool {
-        if open.wrappingAdd(1, ordering: .relaxed).newValue <= limit { return true }
-        release()
-        return false
-    }
-
-    func release() {
-        open.wrappingSubtract(1, ordering: .relaxed)
-    }
-
-    package var count: Int { open.load(ordering: .relaxed) }
-}
-
 /// Sends a body piece by piece: the next one is made only when the client has taken the one before, so nothing piles up. Ends
 /// when the stream does, when the client goes, when the worker drains and when the time is over.
 struct StreamingBody: Sendable {

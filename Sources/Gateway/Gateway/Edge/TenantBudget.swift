@@ -6,7 +6,9 @@ import Synchronization
 package final class TenantBudget: Sendable {
     /// What a request holds while it is under way. Give it back once, with ``TenantBudget/release(_:)``.
     struct Lease: Sendable {
-        fileprivate let slot: Slot
+        /// nil: nobody's, which only counts among all.
+        let tenant: TenantID?
+        fileprivate let slot: Slot?
     }
 
     enum Refusal: Error, Sendable, Hashable {
@@ -30,11 +32,13 @@ package final class TenantBudget: Sendable {
         self.total = total
     }
 
-    func acquire(_ tenant: TenantID) throws(Refusal) -> Lease {
+    /// - Parameter tenant: nil: for an operator.
+    func acquire(_ tenant: TenantID?) throws(Refusal) -> Lease {
         guard all.underWay.wrappingAdd(1, ordering: .relaxed).newValue <= total else {
             all.underWay.wrappingSubtract(1, ordering: .relaxed)
             throw .worker
         }
+        guard let tenant else { return Lease(tenant: nil, slot: nil) }
         let slot = slots.withLock { slots in
             if let slot = slots[tenant] { return slot }
             let slot = Slot()
@@ -46,11 +50,11 @@ package final class TenantBudget: Sendable {
             all.underWay.wrappingSubtract(1, ordering: .relaxed)
             throw .tenant
         }
-        return Lease(slot: slot)
+        return Lease(tenant: tenant, slot: slot)
     }
 
     func release(_ lease: Lease) {
-        lease.slot.underWay.wrappingSubtract(1, ordering: .relaxed)
+        lease.slot?.underWay.wrappingSubtract(1, ordering: .relaxed)
         all.underWay.wrappingSubtract(1, ordering: .relaxed)
     }
 

@@ -23,9 +23,14 @@ struct DetachedStart {
         let pid = try start(Array(words), log: log)
         var shown = LogFollower(path: log, fromEnd: true)
         var hasExplained = false
+        var hasSaidAll = false
         func showNews() {
             // Nobody can press Ctrl-C there.
-            for line in shown.newLines() where !line.hasPrefix("Ctrl-C stops") {
+            for line in shown.newLines() {
+                if line.hasPrefix("Ctrl-C stops") {
+                    hasSaidAll = true
+                    continue
+                }
                 Terminal.note(line)
                 if line.hasPrefix("error: ") { hasExplained = true }
             }
@@ -39,20 +44,12 @@ struct DetachedStart {
                 if hasExplained { throw ExitCode(code.rawValue) }
                 throw CommandFailure(code, "The region did not start (\(log)).")
             }
-            if let file = try? RegionFile.read(state), file.supervisor == pid, file.phase == .ready,
-                !FirstTenants.isRequested(in: state) || Self.saysFarewell(log)
-            {
-                break
-            }
+            if hasSaidAll { break }
             try await Task.sleep(for: .milliseconds(50))
         }
         try await Task.sleep(for: .milliseconds(100))
         showNews()
         Terminal.note("Running in the background as process \(pid); `medcloud down` stops it.")
-    }
-
-    private static func saysFarewell(_ log: String) -> Bool {
-        LogTail.lines(of: log, count: 1).first?.hasPrefix("Ctrl-C stops") ?? false
     }
 
     private func start(_ words: [String], log: String) throws -> pid_t {

@@ -11,7 +11,8 @@ struct FirstTenants: Sendable {
     /// Whether the region has a hypervisor; without one, networks and instances are left out.
     let hasCompute: Bool
 
-    /// Holds the folder's path. Stays until the tenants are there, so a start that was interrupted is finished by the next.
+    /// Holds the folder's path. Stays until the region has taken the tenants on, so a start that was interrupted before is
+    /// finished by the next. Not longer: what has become of them since is no start's business.
     private static func marker(_ state: RegionState) -> String { state.directory + "/demo.pending" }
 
     /// Checks the manifests before anything is started.
@@ -33,11 +34,13 @@ struct FirstTenants: Sendable {
             connection: connection, state: state, profile: try OperatorProfile.read(state.operatorProfile))
         let files = try await manifests(folder, api)
         let application = Application(api: api, files: files, prune: false)
-        let comparison = try await application.compare()
-        if !comparison.plan.isEmpty {
-            progress.step("making the tenants of \(folder)")
-            _ = try await application.carryOut(comparison, allowed: [], since: progress.begin)
-        }
+        let comparison = try await Application.steadily { try await application.compare() }
+        guard comparison.current.isEmpty, !comparison.plan.isEmpty else { return unmark() }
+        progress.step("making the tenants of \(folder)")
+        _ = try await application.carryOut(comparison, allowed: [], since: progress.begin, whenAccepted: unmark)
+    }
+
+    private func unmark() {
         unlink(Self.marker(state))
     }
 

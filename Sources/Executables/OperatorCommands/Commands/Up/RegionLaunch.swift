@@ -231,7 +231,8 @@ struct RegionLaunch: Sendable {
         } catch is CancellationError {
             return
         } catch {
-            Terminal.error("The tenants could not be made; the next start tries again. \(error)")
+            let isLeft = FirstTenants.isRequested(in: options.state)
+            Terminal.error(isLeft ? "The tenants could not be made; the next start tries again. \(error)" : "\(error)")
             welcome.print()
         }
     }
