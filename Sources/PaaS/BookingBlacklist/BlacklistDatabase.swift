@@ -14,7 +14,8 @@ package struct BlacklistSearch: Sendable {
     package var limit: Int
 
     package init(
-        person: (system: String, value: String)?, status: BlacklistTerms.Status?, barsOnly: Bool, before: RecordVersion.Position?,
+        person: (system: String, value: String)?, status: BlacklistTerms.Status?, barsOnly: Bool,
+        before: RecordVersion.Position?,
         limit: Int
     ) {
         self.person = person

@@ -21,7 +21,9 @@ package struct RecordVersion: Sendable {
     package static func current(_ rows: PostgresResult) throws(PostgresError) -> [RecordVersion] {
         var records: [RecordVersion] = []
         for row in rows {
-            guard let id = RegionID(try row.string(0)) else { throw PostgresError(.decoding, "not an id of the region") }
+            guard let id = RegionID(try row.string(0)) else {
+                throw PostgresError(.decoding, "not an id of the region")
+            }
             records.append(
                 RecordVersion(
                     id: id, version: try row.int4(1), recordedAt: try row.timestamptz(2), method: .update,

@@ -130,7 +130,8 @@ struct FlagInteraction: Sendable {
         let count = max(1, try exchange.count(default: 50, maximum: 1000))
         let found = try await blacklist.entries(
             BlacklistSearch(
-                person: person, status: try status(), barsOnly: !exchange.isBureau, before: try exchange.position(.flag),
+                person: person, status: try status(), barsOnly: !exchange.isBureau,
+                before: try exchange.position(.flag),
                 limit: count),
             query: exchange.queryText, by: exchange.asker)
         return exchange.page(of: found, .flag, count: count)
