@@ -265,6 +265,7 @@ let package = Package(
                 .embedInCode("Migrations/V0004__feed_in_sets.sql"),
                 .embedInCode("Migrations/V0005__add_consents_up.sql"),
                 .embedInCode("Migrations/V0007__part_persons_again.sql"),
+                .embedInCode("Migrations/V0008__read_where_links_came_from.sql"),
             ]),
         /// The region's booking blacklist: no-shows come up, entries are decided, each tenant's database gets a copy.
         .target(

@@ -683,6 +683,39 @@ def test_a_slow_holder_has_a_deadline_of_its_own(world, permitted):
         lock.wait()
 
 
+def test_a_tenant_made_again_is_not_read_by_the_links_of_its_predecessor(world, new_tenant):
+    """While its former sources are still being forgotten, an id that is somebody else's by now leads to nobody."""
+    region, fhir, holder, mrn, secret = world.region, world.reader.fhir, new_tenant(), f"urn:mrn|{uuid.uuid4()}", f"secret{uuid.uuid4().hex}"
+    identifier = {"use": "official", "system": "urn:mrn", "value": mrn.split("|")[1]}
+    holder.fhir.put({"resourceType": "Patient", "id": "seven", "identifier": [identifier]})
+    patient = world.reader.find(mrn)
+    assert world.bureau.fhir.send("POST", "Consent", consent(patient, world.b.name)).status == 201
+    alias = fhir.get(f"Patient/{patient}").json()["link"][0]["other"]["reference"]
+    assert fhir.get(alias).status == 200
+    # Whoever forgets them, or begins with the new database, waits for this row.
+    lock = subprocess.Popen(
+        region.psql_command("control", "region"), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    try:
+        lock.stdin.write(f"begin; select 'held' from region.feed where tenant = '{holder.name}' for update;\n")
+        lock.stdin.flush()
+        assert "held" in lock.stdout.readline()
+        region.run("tenant", "delete", holder.name, "--yes")
+        again = region.create_tenant(holder.name)
+        again.fhir.put({"resourceType": "Patient", "id": "seven", "name": [{"family": secret}]})
+        everything = fhir.get(f"Patient/{patient}/$everything")
+        assert everything.status == 200 and secret not in everything.text, everything
+        assert holder.name in resources(everything.json(), "outcome")[0]["issue"][0]["diagnostics"]
+        for path in (alias, alias + "/_history", alias + "/_history/1"):
+            answer = fhir.get(path)
+            assert (answer.status, code(answer)) == (503, "holder-unavailable"), f"{path}: {answer}"
+        # Nor is it the new one's own.
+        assert code(Reader(region, holder.name).fhir.get(f"Patient/{patient}/$everything")) == "consent-required"
+    finally:
+        lock.kill()
+        lock.wait()
+    assert until(lambda: fhir.get(alias).status == 404, 20, 0.1)
+
+
 def test_a_disabled_client_and_a_bad_client_are_nothing(world, permitted):
     """A region client ends within a second; one of the region needs an institution."""
     reader = Reader(world.region, world.b.name)

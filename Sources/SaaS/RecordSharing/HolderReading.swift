@@ -59,6 +59,12 @@ struct HolderReading: Sendable {
         let deadline = min(own, exchange.deadline - .milliseconds(250))
         do {
             let database = try await exchange.services.holders.open(decision.access)
+            guard database.tenant.database == decision.database else {
+                exchange.logger.warning(
+                    "a holder's records are those of its former database",
+                    metadata: ["tenant.id": "\(decision.holder)"])
+                return .missing
+            }
             return .answer(
                 try await database.pool.withTransaction(deadline: deadline) { try await body(decision, $0) })
         } catch let error as Problem {

@@ -14,14 +14,17 @@ struct IndexFixture: Sendable {
     }
 
     func tenant(_ name: String) -> String { "\(mark)\(name)" }
+    /// Of a tenant that was made for the first, the second … time.
+    func database(_ name: String, _ life: Int = 1) -> String { "t_\(tenant(name))_\(life)" }
     func identifier(_ value: String) -> String { "\(mark)-\(value)" }
 
     private static let beginFeed = PostgresStatement("select region.begin_feed($1, $2, $3)")
 
     /// - Returns: false when another database's sources are to be removed first.
     @discardableResult
-    func begin(_ name: String, database: String = "one", token: Int64 = 1) async throws -> Bool {
-        try await region.call(Self.beginFeed, [.text(tenant(name)), .text(database), .int8(token)])[0].bool(0)
+    func begin(_ name: String, life: Int = 1, token: Int64 = 1) async throws -> Bool {
+        try await region.call(Self.beginFeed, [.text(tenant(name)), .text(database(name, life)), .int8(token)])[0].bool(
+            0)
     }
 
     private static let applySources = PostgresStatement(
@@ -31,7 +34,7 @@ struct IndexFixture: Sendable {
     /// source of the institution.
     func state(
         _ name: String, _ id: String, _ values: [String]?, version: Int32 = 1, replacedBy: String? = nil,
-        database: String = "one", token: Int64 = 1
+        life: Int = 1, token: Int64 = 1
     ) async throws {
         var systems = values?.map { _ in "urn:test:id" } ?? []
         var stated = values?.map(identifier) ?? []
@@ -42,7 +45,7 @@ struct IndexFixture: Sendable {
         try await region.call(
             Self.applySources,
             [
-                .text(tenant(name)), .text(database), .int8(token), .textArray([id]), .int4Array([version]),
+                .text(tenant(name)), .text(database(name, life)), .int8(token), .textArray([id]), .int4Array([version]),
                 .boolArray([values == nil]), .int4Array(systems.map { _ in 1 }), .textArray(systems),
                 .textArray(stated), .textArray([]), .int4Array([]), .textArray([]), .int8Array([]),
                 .timestamptzArray([]),
@@ -50,12 +53,13 @@ struct IndexFixture: Sendable {
     }
 
     func count(
-        _ name: String, _ id: String, _ types: [String], _ counts: [Int64], database: String = "one", token: Int64 = 1
+        _ name: String, _ id: String, _ types: [String], _ counts: [Int64], life: Int = 1, token: Int64 = 1
     ) async throws {
         try await region.call(
             Self.applySources,
             [
-                .text(tenant(name)), .text(database), .int8(token), .textArray([]), .int4Array([]), .boolArray([]),
+                .text(tenant(name)), .text(database(name, life)), .int8(token), .textArray([]), .int4Array([]),
+                .boolArray([]),
                 .int4Array([]), .textArray([]), .textArray([]), .textArray([id]), .int4Array(types.map { _ in 1 }),
                 .textArray(types.map { $0 }), .int8Array(counts), .timestamptzArray(types.map { _ in 1_000_000 }),
             ])
@@ -104,14 +108,16 @@ struct IndexFixture: Sendable {
 
     /// Hears everything again: `body` feeds, and what it leaves out is removed.
     func rebuild(_ name: String, _ body: () async throws -> Void) async throws {
-        try await region.call(Self.beginRebuild, [.text(tenant(name)), .text("one"), .int8(1)])
+        try await region.call(Self.beginRebuild, [.text(tenant(name)), .text(database(name)), .int8(1)])
         try await body()
-        while try await region.call(Self.endRebuild, [.text(tenant(name)), .text("one"), .int8(1)])[0].int4(0) > 0 {}
+        while try await region.call(Self.endRebuild, [.text(tenant(name)), .text(database(name)), .int8(1)])[0].int4(0)
+            > 0
+        {}
     }
 
     private static let forget = PostgresStatement("select region.forget_sources('region', $1, $2, 100)")
 
-    func forget(_ name: String, database: String = "one") async throws {
-        while try await region.call(Self.forget, [.text(tenant(name)), .text(database)])[0].int4(0) > 0 {}
+    func forget(_ name: String, life: Int = 1) async throws {
+        while try await region.call(Self.forget, [.text(tenant(name)), .text(database(name, life))])[0].int4(0) > 0 {}
     }
 }

@@ -244,12 +244,12 @@ import Testing
         for name in ["a", "b"] { try await index.begin(name) }
         try await index.state("a", "1", ["x"], version: 9)
         try await index.state("b", "1", ["x"])
-        #expect(try await !index.begin("a", database: "two", token: 2))
+        #expect(try await !index.begin("a", life: 2, token: 2))
         try await index.forget("a")
         #expect(try await index.holders(index.find("x")) == ["b/1"])
-        #expect(try await index.begin("a", database: "two", token: 2))
+        #expect(try await index.begin("a", life: 2, token: 2))
         await #expect(throws: PostgresError.self) { try await index.state("a", "1", ["x"], version: 10, token: 9) }
-        try await index.state("a", "1", ["x"], database: "two", token: 2)
+        try await index.state("a", "1", ["x"], life: 2, token: 2)
         #expect(try await index.holders(index.find("x")) == ["a/1", "b/1"])
     }
 

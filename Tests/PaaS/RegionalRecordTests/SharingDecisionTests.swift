@@ -116,6 +116,28 @@ private final class Revocation: Sendable {
         #expect(try await fixture.decide(life: 2)?.isPermitted == false)
     }
 
+    @Test func `a record is one of the database that its link came from, though the tenant is made again`() async throws
+    {
+        let fixture = try await SharingFixture()
+        try await fixture.write(try fixture.terms())
+        // The tenant is made again, and its former sources are not forgotten yet.
+        #expect(try await !fixture.index.begin("h1", life: 2, token: 2))
+        #expect(try await fixture.decide()?.permits.map(\.database) == [SharingFixture.database(fixture.holder)])
+        #expect(try await fixture.decide(institution: fixture.holder)?.permits.map(\.reason) == [.ownRecord])
+        #expect(try await fixture.decide(institution: fixture.holder, life: 2)?.isPermitted == false)
+        try await fixture.index.forget("h1")
+        #expect(try await fixture.index.begin("h1", life: 2, token: 2))
+        try await fixture.index.state("h1", "p1", ["id"], life: 2, token: 2)
+        let found = try await fixture.sharing.lookUp(
+            system: "urn:test:id", value: fixture.index.identifier("id"), query: "",
+            by: SharingFixture.asker(fixture.reader))
+        let anew = try await fixture.sharing.decide(
+            on: .patient(try #require(found)), for: SharingFixture.everything,
+            by: SharingFixture.asker(fixture.holder, life: 2))
+        #expect(anew?.permits.map(\.reason) == [.ownRecord])
+        #expect(anew?.permits.map(\.database) == [SharingFixture.database(fixture.holder, 2)])
+    }
+
     @Test func `a record is named by an alias that stays, and decided through it`() async throws {
         let fixture = try await SharingFixture(records: ["p1", "p2"])
         try await fixture.write(try fixture.terms())

@@ -18,6 +18,8 @@ package struct SharingDecision: Sendable {
     package let reason: Reason
     /// The right to read the holder's database.
     package let access: TenantAccess
+    /// The name of that database. The holder's may be another by now, of a tenant that was made again: the record is not there.
+    package let database: String
     /// The patient's id there.
     package let patientID: String
     /// What the record is called outside of the holder.
@@ -31,11 +33,13 @@ package struct SharingDecision: Sendable {
 
     /// - Parameter types: from the row; nil = all.
     fileprivate init(
-        number: Int64, reason: Reason, holder: TenantID, patientID: String, alias: RecordAlias, types: [Int16]?
+        number: Int64, reason: Reason, holder: TenantID, database: String, patientID: String, alias: RecordAlias,
+        types: [Int16]?
     ) {
         self.number = number
         self.reason = reason
         access = TenantAccess(minting: holder, origin: .sharingDecision)
+        self.database = database
         self.patientID = patientID
         self.alias = alias
         self.types = types.map { Set($0.compactMap { ResourceType[$0] }) }
@@ -57,7 +61,7 @@ package struct SharingOutcome: Sendable {
 extension SharingDatabase {
     private static let decideStatement = PostgresStatement(
         """
-        select patient::text, decision, permit, reason, holder, patient_id, alias, types
+        select patient::text, decision, permit, reason, holder, patient_id, alias, types, database
         from region.decide($1, $2, $3, $4, $5::"char", $6, $7, $8, $9, $10)
         """)
 
@@ -117,7 +121,8 @@ extension SharingOutcome {
             else { throw PostgresError(.decoding, "not a decision") }
             permits.append(
                 SharingDecision(
-                    number: try row.int8(1), reason: reason, holder: tenant, patientID: try row.string(5), alias: alias,
+                    number: try row.int8(1), reason: reason, holder: tenant, database: try row.string(8),
+                    patientID: try row.string(5), alias: alias,
                     types: try row.isNull(7) ? nil : try row.int2Array(7)))
         }
         self.init(patient: patient, isPermitted: isPermitted, permits: permits, withheld: withheld.count)
