@@ -266,6 +266,7 @@ let package = Package(
                 .embedInCode("Migrations/V0005__add_consents_up.sql"),
                 .embedInCode("Migrations/V0007__part_persons_again.sql"),
                 .embedInCode("Migrations/V0008__read_where_links_came_from.sql"),
+                .embedInCode("Migrations/V0009__log_refused_reads.sql"),
             ]),
         /// The region's booking blacklist: no-shows come up, entries are decided, each tenant's database gets a copy.
         .target(

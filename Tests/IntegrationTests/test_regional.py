@@ -187,6 +187,21 @@ def test_purpose_and_practitioner_are_required(world, permitted):
     assert any(e.get("outcomeDesc") == "purpose-required" for e in world.log())
 
 
+def test_refused_reads_of_single_records_are_in_the_patients_log(world, permitted):
+    """For lack of a purpose or of a scope: read, history and version each once; nothing tells the client whose it was."""
+    shared = resources(world.reader.fhir.get(f"Observation?patient={world.patient}&_count=1").json())[0]["id"]
+    paths, before = [f"Observation/{shared}{suffix}" for suffix in ("", "/_history", "/_history/1")], len(world.log())
+    strip = lambda a: re.sub(r"\(request [^)]*\)", "", a.text)
+    for fhir, reason in ((world.reader.on_behalf(purpose=None), "purpose-required"),
+                         (world.reader.on_behalf(scope="system/Condition.rs"), "insufficient-scope")):
+        answers = [fhir.get(path) for path in (*paths, "Observation/00000000.never-there")]
+        assert {(a.status, code(a)) for a in answers} == {(403, reason)} and len({strip(a) for a in answers}) == 1, answers
+    # The first reading of the log is in it too.
+    log = [(e.get("outcomeDesc"), e["subtype"][0]["code"]) for e in world.log()[:-before] if e["outcome"] == "4"]
+    reads = ["vread", "history-instance", "read"]
+    assert log == [("insufficient-scope", r) for r in reads] + [("purpose-required", r) for r in reads]
+
+
 def test_scopes_and_realms(world, permitted, h1):
     """Scopes hold here too; a region token is nothing at a tenant's base, a tenant's or the operator's nothing here."""
     fhir = world.reader.on_behalf(scope="system/Condition.rs system/Patient.rs")

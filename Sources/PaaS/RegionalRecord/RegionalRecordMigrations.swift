@@ -9,6 +9,7 @@ package enum RegionalRecordMigrations {
             ("V0005__add_consents_up.sql", PackageResources.V0005__add_consents_up_sql),
             ("V0007__part_persons_again.sql", PackageResources.V0007__part_persons_again_sql),
             ("V0008__read_where_links_came_from.sql", PackageResources.V0008__read_where_links_came_from_sql),
+            ("V0009__log_refused_reads.sql", PackageResources.V0009__log_refused_reads_sql),
         ]
     }
 }

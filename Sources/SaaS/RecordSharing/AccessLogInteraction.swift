@@ -12,8 +12,9 @@ struct AccessLogInteraction: Sendable {
     func search() async throws -> ModuleResponse {
         let patient = try exchange.patientParameter()
         let request = RegionalRequest(.searchType, type: .auditEvent, query: exchange.queryText)
-        try await exchange.require(.search, on: .auditEvent, for: request, patient: patient)
-        try await exchange.requireBureau(for: request, patient: patient)
+        let subject = patient.map { SharingDatabase.Subject.patient($0) }
+        try await exchange.require(.search, on: .auditEvent, for: request, about: subject)
+        try await exchange.requireBureau(for: request, about: subject)
         try exchange.checkParameters(["patient", "_count", "_cursor"])
         guard let patient else {
             throw Problem.parameter("patient", "It is required: the log is read one patient at a time.")

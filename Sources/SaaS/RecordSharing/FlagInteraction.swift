@@ -23,7 +23,7 @@ struct FlagInteraction: Sendable {
         try await authorize(.create, audit)
         try exchange.checkParameters([])
         try exchange.refuseCondition()
-        return try await exchange.recordingRefusals(of: audit, patient: nil) {
+        return try await exchange.recordingRefusals(of: audit, about: nil) {
             try await once(try exchange.repeatable("POST", body), creates: true) { request in
                 try await write(body, id: nil, request)
             }
@@ -35,7 +35,7 @@ struct FlagInteraction: Sendable {
         let audit = RegionalRequest(.update, type: .flag, resourceID: id.text)
         try await authorize(.update, audit)
         try exchange.checkParameters([])
-        return try await exchange.recordingRefusals(of: audit, patient: nil) {
+        return try await exchange.recordingRefusals(of: audit, about: nil) {
             try await once(try exchange.repeatable("PUT \(id.text)", body), creates: false) { request in
                 try await write(body, id: id, request)
             }

@@ -59,7 +59,7 @@ struct PatientInteraction: Sendable {
     func read(_ id: RegionID) async throws -> ModuleResponse {
         try exchange.checkParameters([])
         let request = RegionalRequest(.read, type: .patient, resourceID: id.text)
-        try await exchange.require(.read, on: .patient, for: request, patient: id)
+        try await exchange.require(.read, on: .patient, for: request, about: .patient(id))
         let outcome = try await exchange.decide(on: id, for: request)
         return ModuleResponse(
             status: .ok, headers: [.contentType: Problem.fhirMediaType],
@@ -69,7 +69,7 @@ struct PatientInteraction: Sendable {
     /// `Patient/ID/$everything`: the patient and all resources of its compartment that may be read.
     func everything(_ id: RegionID) async throws -> ModuleResponse {
         let request = RegionalRequest(.operation, resourceID: id.text, query: exchange.queryText)
-        try await exchange.require(.read, on: .patient, for: request, patient: id)
+        try await exchange.require(.read, on: .patient, for: request, about: .patient(id))
         try exchange.checkParameters(["_type", "_since", "_count", "_cursor", "_summary"])
         var parameters: [(name: String, value: String)] = []
         let types = try types()

@@ -23,7 +23,7 @@ struct RecordInteraction: Sendable {
         let names = ["patient", "subject"]
         let patient = try exchange.patientParameter(names)
         let request = RegionalRequest(.searchType, type: type, query: exchange.queryText)
-        try await exchange.require(.search, on: type, for: request, patient: patient)
+        try await exchange.require(.search, on: type, for: request, about: patient.map { .patient($0) })
         try exchange.checkFormat()
         guard let patient else {
             throw Problem.parameter("patient", "It is required: one patient's records are searched at a time.")
@@ -87,7 +87,7 @@ struct RecordInteraction: Sendable {
     func read(_ type: ResourceType, _ id: SharedID) async throws -> ModuleResponse {
         try exchange.checkParameters([])
         let request = RegionalRequest(.read, type: type, resourceID: id.text)
-        try await exchange.require(.read, on: type, for: request)
+        try await exchange.require(.read, on: type, for: request, about: .record(id.alias))
         let (outcome, decision) = try await exchange.decide(on: id.alias, for: request)
         let reading = reading
         let part = try await reading.one(decision) { decision, connection in
@@ -141,7 +141,7 @@ struct RecordInteraction: Sendable {
         try exchange.checkParameters([])
         guard let version = Int32(text), version > 0, String(version) == text else { throw Problem.nothingShared }
         let request = RegionalRequest(.vread, type: type, resourceID: id.text, version: version)
-        try await exchange.require(.read, on: type, for: request)
+        try await exchange.require(.read, on: type, for: request, about: .record(id.alias))
         let (outcome, decision) = try await exchange.decide(on: id.alias, for: request)
         let reading = reading
         let part = try await reading.one(decision) { decision, connection -> StoredResource? in
@@ -172,7 +172,7 @@ struct RecordInteraction: Sendable {
             return position
         }
         let request = RegionalRequest(.historyInstance, type: type, resourceID: id.text)
-        try await exchange.require(.read, on: type, for: request)
+        try await exchange.require(.read, on: type, for: request, about: .record(id.alias))
         let (outcome, decision) = try await exchange.decide(on: id.alias, for: request)
         let reading = reading
         let part = try await reading.one(decision) { decision, connection -> HistoryPage? in

@@ -75,16 +75,16 @@ struct SharingExchange: Sendable {
     /// Refuses what the token's scopes do not allow, and records it.
     func require(
         _ permission: ScopeSet.Permission, on type: ResourceType, for request: RegionalRequest,
-        patient: RegionID? = nil
+        about subject: SharingDatabase.Subject? = nil
     ) async throws {
         guard !principal.scopes.allows(permission, on: type.name) else { return }
         throw try await refused(
             Problem(.insufficientScope, "The token's scopes do not allow to \(permission) \(type.name)."), request,
-            patient: patient)
+            about: subject)
     }
 
     /// Refuses a request for a patient's records that does not say on whose behalf and what for.
-    func requirePurpose(for request: RegionalRequest, patient: RegionID? = nil) async throws {
+    func requirePurpose(for request: RegionalRequest, about subject: SharingDatabase.Subject? = nil) async throws {
         let claim: String
         let rule: String
         if asker.practitioner == nil {
@@ -102,30 +102,32 @@ struct SharingExchange: Sendable {
         throw try await refused(
             Problem(
                 .purposeRequired, "\(rule) It stands in \(place).",
-                fields: [Problem.Field(pointer: place, detail: rule)]), request, patient: patient)
+                fields: [Problem.Field(pointer: place, detail: rule)]), request, about: subject)
     }
 
     /// Refuses whom the bureau has not made one of its own: it records consents and keeps the patients' logs.
-    func requireBureau(for request: RegionalRequest, patient: RegionID? = nil) async throws {
+    func requireBureau(for request: RegionalRequest, about subject: SharingDatabase.Subject? = nil) async throws {
         if isBureau { return }
-        throw try await refused(Problem(.bureauRequired), request, patient: patient)
+        throw try await refused(Problem(.bureauRequired), request, about: subject)
     }
 
     /// The refusal, once it is recorded.
-    func refused(_ problem: Problem, _ request: RegionalRequest, patient: RegionID?) async throws -> Problem {
-        try await services.region.recordRefusal(request, patient: patient, reason: problem.code.name, by: asker)
+    func refused(
+        _ problem: Problem, _ request: RegionalRequest, about subject: SharingDatabase.Subject?
+    ) async throws -> Problem {
+        try await services.region.recordRefusal(request, about: subject, reason: problem.code.name, by: asker)
         return problem
     }
 
     /// Records what a rule of the region refuses of a write (412, 422).
     func recordingRefusals(
-        of request: RegionalRequest, patient: @autoclosure () -> RegionID?,
+        of request: RegionalRequest, about subject: @autoclosure () -> SharingDatabase.Subject?,
         _ write: () async throws -> ModuleResponse
     ) async throws -> ModuleResponse {
         do {
             return try await write()
         } catch let problem as Problem where [412, 422].contains(problem.code.status) {
-            throw try await refused(problem, request, patient: patient())
+            throw try await refused(problem, request, about: subject())
         }
     }
 
@@ -133,7 +135,7 @@ struct SharingExchange: Sendable {
     ///
     /// - Throws: the one 404 for what does not exist; `consent-required` when nothing is permitted.
     func decide(on patient: RegionID, for request: RegionalRequest) async throws -> SharingOutcome {
-        try await requirePurpose(for: request, patient: patient)
+        try await requirePurpose(for: request, about: .patient(patient))
         guard let outcome = try await services.region.decide(on: .patient(patient), for: request, by: asker) else {
             throw Problem.nothingShared
         }
@@ -145,7 +147,7 @@ struct SharingExchange: Sendable {
     func decide(
         on alias: RecordAlias, for request: RegionalRequest
     ) async throws -> (outcome: SharingOutcome, decision: SharingDecision) {
-        try await requirePurpose(for: request)
+        try await requirePurpose(for: request, about: .record(alias))
         guard let outcome = try await services.region.decide(on: .record(alias), for: request, by: asker),
             let decision = outcome.permits.first
         else { throw Problem.nothingShared }

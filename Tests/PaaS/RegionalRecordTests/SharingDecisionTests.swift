@@ -171,7 +171,7 @@ private final class Revocation: Sendable {
         let consent = try await fixture.write(try fixture.terms())
         _ = try await fixture.decide()
         try await fixture.sharing.recordRefusal(
-            RegionalRequest(.read, type: ResourceType.named("Patient")), patient: fixture.patient,
+            RegionalRequest(.read, type: ResourceType.named("Patient")), about: .patient(fixture.patient),
             reason: "insufficient-scope", by: SharingFixture.asker(fixture.reader))
         let log = try await fixture.sharing.accessLog(
             of: fixture.patient, before: nil, limit: 50, query: "", by: SharingFixture.asker(fixture.bureau))
@@ -187,6 +187,23 @@ private final class Revocation: Sendable {
             of: fixture.patient, before: log[1].event.sequence, limit: 1, query: "",
             by: SharingFixture.asker(fixture.bureau))
         #expect(page.map(\.event.sequence) == [log[2].event.sequence, log[3].event.sequence])
+    }
+
+    @Test func `a refused request for one record is in the log of the patient whose record it is`() async throws {
+        let fixture = try await SharingFixture()
+        try await fixture.write(try fixture.terms())
+        let alias = try #require(try await fixture.decide()?.permits.first?.alias)
+        let unknown = try #require(RecordAlias("00000000"))
+        let reader = SharingFixture.asker(fixture.reader, purpose: nil)
+        for name in [alias, unknown] {
+            try await fixture.sharing.recordRefusal(
+                RegionalRequest(.read, type: ResourceType.named("Observation"), resourceID: name.text + ".5"),
+                about: .record(name), reason: "purpose-required", by: reader)
+        }
+        let log = try await fixture.sharing.accessLog(
+            of: fixture.patient, before: nil, limit: 50, query: "", by: SharingFixture.asker(fixture.bureau))
+        #expect(log.first?.event.patient == fixture.patient.text)
+        #expect(log.filter { $0.crossing.reason == "purpose-required" }.map(\.event.resourceID) == [alias.text + ".5"])
     }
 
     @Test func `no decision that begins after a revocation was answered permits anything`() async throws {

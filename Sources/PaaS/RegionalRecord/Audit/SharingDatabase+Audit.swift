@@ -28,23 +28,22 @@ package struct RegionalRequest: Sendable, Hashable {
 
 extension SharingDatabase {
     private static let recordStatement = PostgresStatement(
-        "select region.record_request($1, $2, $3::\"char\", $4, $5, $6, $7, $8, $9, $10)")
+        "select region.record_request($1, $2, $3::\"char\", $4, $5, $6, $7, $8, $9, $10, $11)")
 
     /// Records a request that was refused before any decision.
     ///
     /// - Parameters:
-    ///   - patient: whom it was about, when it names one.
+    ///   - subject: whom it was about, when it names one.
     ///   - reason: the code of the refusal.
     package func recordRefusal(
-        _ request: RegionalRequest, patient: RegionID?, reason: String, by asker: Asker
+        _ request: RegionalRequest, about subject: Subject?, reason: String, by asker: Asker
     ) async throws(RegionalRecordError) {
         _ = try await call(
             Self.recordStatement,
             asker.values + [
                 .text(request.interaction.action), .int2(request.interaction.rawValue),
                 .int2(AuditOutcome.minorFailure.rawValue), request.typeValue, request.resourceValue,
-                patient.map { .uuid($0.text) } ?? .null, request.queryValue, .text(reason),
-            ])
+            ] + Subject.values(subject) + [request.queryValue, .text(reason)])
     }
 
     private static let logStatement = PostgresStatement(

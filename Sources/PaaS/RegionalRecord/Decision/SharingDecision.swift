@@ -65,11 +65,20 @@ extension SharingDatabase {
         from region.decide($1, $2, $3, $4, $5::"char", $6, $7, $8, $9, $10)
         """)
 
-    /// What a decision is asked about.
+    /// What a request is about, and a decision is asked about.
     package enum Subject: Sendable, Hashable {
         case patient(RegionID)
         /// One holder's record of a patient.
         case record(RecordAlias)
+
+        /// The arguments patient and alias of the functions in `region`; `nil` is about nobody.
+        static func values(_ subject: Subject?) -> [PostgresValue] {
+            switch subject {
+            case nil: [.null, .null]
+            case .patient(let id): [.uuid(id.text), .null]
+            case .record(let alias): [.null, .text(alias.text)]
+            }
+        }
     }
 
     /// Decides whose records may be read for a request, and records the decisions and the request.
@@ -83,17 +92,11 @@ extension SharingDatabase {
     package func decide(
         on subject: Subject, for request: RegionalRequest, by asker: Asker
     ) async throws(RegionalRecordError) -> SharingOutcome? {
-        var patient: PostgresValue = .null
-        var alias: PostgresValue = .null
-        switch subject {
-        case .patient(let id): patient = .uuid(id.text)
-        case .record(let name): alias = .text(name.text)
-        }
         let rows = try await call(
             Self.decideStatement,
-            asker.values + [
-                patient, alias, .text(request.interaction.action), .int2(request.interaction.rawValue),
-                request.typeValue, request.resourceValue, request.version.map { .int4($0) } ?? .null,
+            asker.values + Subject.values(subject) + [
+                .text(request.interaction.action), .int2(request.interaction.rawValue), request.typeValue,
+                request.resourceValue, request.version.map { .int4($0) } ?? .null,
                 request.queryValue,
             ])
         return try Self.read { () throws(PostgresError) in try SharingOutcome(rows) }
