@@ -320,6 +320,76 @@ def test_what_is_about_another_stays_hidden_though_the_patient_said_it(world, pe
     assert [r["id"] for r in world.a.fhir.search(f"Patient/{world.local}/Condition?code:text={secret}")] == [made[0]["id"]]
 
 
+def alias_at(world: World, tenant) -> str:
+    """The alias of the patient's record at a holder, as the holder itself finds it."""
+    own = Reader(world.region, tenant.name).fhir.get(f"Patient/{world.patient}").json()
+    return own["link"][0]["other"]["reference"].removeprefix("Patient/").split(".")[0]
+
+
+def test_what_names_the_patient_beside_others_is_not_hers(world, permitted):
+    """A Patient that links to her, a Group that she is a member of: other people's data, by no channel."""
+    secret, her = f"secret{uuid.uuid4().hex}", {"reference": f"Patient/{world.local}"}
+    other = world.a.fhir.create({
+        "resourceType": "Patient", "name": [{"family": secret}], "link": [{"other": her, "type": "seealso"}]})
+    group = world.a.fhir.create({
+        "resourceType": "Group", "type": "person", "actual": True,
+        "member": [{"entity": her}, {"entity": {"reference": f"Patient/{other['id']}", "display": secret}}]})
+    schedule = world.a.fhir.create({"resourceType": "Schedule", "actor": [{**her, "display": secret}]})
+    fhir, alias = world.reader.fhir, alias_at(world, world.a)
+    assert fhir.get(f"Patient/{alias}.{world.local}").status == 200
+    for resource in (other, group, schedule):
+        path = f"{resource['resourceType']}/{alias}.{resource['id']}"
+        for suffix in ("", "/_history", "/_history/1"):
+            assert fhir.get(path + suffix).status == 404, path + suffix
+    assert secret not in fhir.get(f"Patient/{world.patient}/$everything?_count=1000").text
+    for kind in ("Group", "Schedule"):
+        assert fhir.get(f"{kind}?patient={world.patient}").status == 404, kind
+        assert fhir.get(f"Patient/{world.patient}/$everything?_type={kind}").status == 400, kind
+    served = {r["type"] for r in fhir.get("metadata").json()["rest"][0]["resource"]}
+    assert {"Patient", "Coverage", "Appointment", "AuditEvent"} <= served and not {"Group", "Schedule"} & served
+
+
+def test_versions_and_the_holders_log_are_of_the_patient_that_was_decided_on(world, permitted):
+    """A Coverage is about its beneficiary, an Appointment about all its patients: so are their versions, and so says the log."""
+    fhir, alias = world.reader.fhir, alias_at(world, world.a)
+    her = {"reference": f"Patient/{world.local}"}
+    other = {"reference": f"Patient/{world.a.fhir.create({'resourceType': 'Patient'})['id']}"}
+    coverage = lambda holder, beneficiary: world.a.fhir.create({
+        "resourceType": "Coverage", "status": "active", "policyHolder": holder, "beneficiary": beneficiary, "payor": [holder]})
+    # She pays for another: corrected to herself, its first version stays the other's.
+    corrected = coverage(her, other)
+    world.a.fhir.put({**corrected, "beneficiary": her})
+    path = f"Coverage/{alias}.{corrected['id']}"
+    assert (fhir.get(path).status, fhir.get(path + "/_history/1").status, fhir.get(path + "/_history/2").status) == (200, 404, 200)
+    assert [e["resource"]["meta"]["versionId"] for e in fhir.get(path + "/_history").json()["entry"]] == ["2"]
+    # Another pays for her, or comes with her: hers in every version.
+    paid = coverage(other, her)
+    visit = world.a.fhir.create({
+        "resourceType": "Appointment", "status": "proposed",
+        "participant": [{"actor": other, "status": "accepted"}, {"actor": her, "status": "accepted"}]})
+    for resource in (paid, visit):
+        path = f"{resource['resourceType']}/{alias}.{resource['id']}"
+        assert fhir.get(path).status == fhir.get(path + "/_history/1").status == 200, path
+        assert [e["resource"]["meta"]["versionId"] for e in fhir.get(path + "/_history").json()["entry"]] == ["1"], path
+    client = f"{world.b.name}/{world.reader.client.identity}"
+    told = {}
+    for reference in (her, other):
+        events = world.a.fhir.search(f"AuditEvent?patient={reference['reference']}")
+        told[reference["reference"]] = [
+            (e["subtype"][0]["code"], e["outcome"], x["what"]["reference"]) for e in events
+            if e["agent"][0]["who"]["identifier"]["value"] == client
+            for x in e["entity"] if x.get("what", {}).get("reference", "").startswith(("Coverage/", "Appointment/"))]
+    assert told[other["reference"]] == [], "nothing was read for the other patient"
+    mine = told[her["reference"]]
+    for resource in (paid, visit):
+        name = f"{resource['resourceType']}/{resource['id']}"
+        assert {(what, result) for what, result, where in mine if where.split("/_history")[0] == name} == {
+            ("read", "0"), ("vread", "0"), ("history-instance", "0")}, mine
+    name = f"Coverage/{corrected['id']}"
+    assert {(result, where) for what, result, where in mine if what == "vread" and where.startswith(name)} == {
+        ("4", name + "/_history/1"), ("0", name + "/_history/2")}, mine
+
+
 def test_versions_of_another_patient_stay_hidden(world, permitted):
     """A resource that was corrected to this patient does not show what it said of another."""
     alias_of = lambda: [l["other"]["reference"].split("/")[1] for l in world.reader.fhir.get(f"Patient/{world.patient}").json()["link"]]

@@ -107,7 +107,7 @@ struct PatientInteraction: Sendable {
         for name in value.split(separator: ",", omittingEmptySubsequences: false) {
             guard let type = ResourceType.named(String(name)), exchange.isAboutPatients(type) else {
                 throw Problem.parameter(
-                    "_type", "'\(name.prefix(64))' is not a resource type of the patient's compartment.")
+                    "_type", "'\(name.prefix(64))' is not a resource type that is about patients.")
             }
             if !types.contains(type) { types.append(type) }
         }
@@ -144,10 +144,8 @@ struct PatientInteraction: Sendable {
 }
 
 extension SharingExchange {
-    /// Whether a type is part of the patient compartment, which is all that is shared.
+    /// Whether resources of a type are about patients, which is all that is shared. Holders' logs are theirs.
     func isAboutPatients(_ type: ResourceType) -> Bool {
-        if type == .auditEvent { return false }
-        return type == .patient
-            || !(services.definitions.compartment("Patient")?.parameters(for: type).isEmpty ?? true)
+        type != .auditEvent && services.definitions.isAboutPatients(type)
     }
 }

@@ -145,18 +145,18 @@ struct RecordInteraction: Sendable {
         let (outcome, decision) = try await exchange.decide(on: id.alias, for: request)
         let reading = reading
         let part = try await reading.one(decision) { decision, connection -> StoredResource? in
-            guard try await current(type, id, decision, on: connection) != nil else {
-                try await reading.record(
-                    AuditEntry(
-                        .vread, outcome: .minorFailure, type: type, resourceID: id.localID, patient: decision.patientID),
-                    of: decision, on: connection)
-                return nil
+            var found: StoredResource?
+            if try await current(type, id, decision, on: connection) != nil {
+                found = try await exchange.services.store.version(version, of: type, id: id.localID, on: connection)
             }
-            let found = try await exchange.services.store.read(
-                type, id: id.localID, version: version, audit: reading.audit(decision), on: connection)
-            return try found.flatMap { try isOfPatient($0, decision) ? $0 : nil }
+            if let judged = found, try !isOfPatient(judged, decision) { found = nil }
+            try await reading.record(
+                AuditEntry(
+                    .vread, outcome: found == nil ? .minorFailure : .success, type: type, resourceID: id.localID,
+                    version: version, patient: decision.patientID), of: decision, on: connection)
+            return found
         }
-        guard let found = try Self.value(part), !found.isDeleted else { throw Problem.nothingShared }
+        guard let found = try Self.value(part) else { throw Problem.nothingShared }
         let bytes = try reading.rewriter(decision, patient: outcome.patient)
             .rewritten(Array(found.bytes.readableBytesView))
         return .resource(ByteBuffer(bytes: bytes), version: found.version, lastUpdated: found.lastUpdated)
@@ -185,7 +185,7 @@ struct RecordInteraction: Sendable {
             }
             return try await exchange.services.store.history(
                 of: .instance(type, id: id.localID), count: count, in: HistoryPeriod(), position: position,
-                audit: reading.audit(decision), on: connection)
+                audit: reading.audit(decision), patient: decision.patientID, on: connection)
         }
         guard let page = try Self.value(part), page.exists else { throw Problem.nothingShared }
         let rewriter = reading.rewriter(decision, patient: outcome.patient)
@@ -206,9 +206,8 @@ struct RecordInteraction: Sendable {
     /// Whether this version is about the decision's patient: what a version said before it was corrected is another's.
     private func isOfPatient(_ version: StoredResource, _ decision: SharingDecision) throws -> Bool {
         guard !version.isDeleted else { return false }
-        let document = try JSONDocument(Array(version.content.readableBytesView))
-        let rows = exchange.services.definitions.extract(
-            document: document, type: version.type, baseURL: reading.base(of: decision))
-        return rows.patient == decision.patientID
+        return exchange.services.definitions.isAbout(
+            patient: decision.patientID, document: try JSONDocument(Array(version.content.readableBytesView)),
+            type: version.type, baseURL: reading.base(of: decision))
     }
 }

@@ -59,13 +59,7 @@ struct SharingCapabilities: Sendable {
         }
     }
 
-    private var types: [ResourceType] {
-        let compartment = definitions.compartment("Patient")
-        return definitions.types.filter {
-            $0 == .patient || $0 == .consent || $0 == .auditEvent
-                || !(compartment?.parameters(for: $0).isEmpty ?? true)
-        }
-    }
+    private var types: [ResourceType] { definitions.types.filter(definitions.isAboutPatients) }
 
     private func resource(_ type: ResourceType, _ json: inout JSONWriter) {
         json.object { json in

@@ -48,6 +48,37 @@ struct StoreReadTests {
         }
     }
 
+    @Test func `a reading that is judged first is recorded as it ended, for the patient it was made for`() async throws
+    {
+        try await StoreFixture.withPool { pool in
+            let statements = PooledStatements(pool, deadline: nil)
+            let type = try StoreFixture.type("Patient")
+            for more in ["", ",\"active\":true"] {
+                _ = try await store.write(
+                    [try StoreFixture.operation(.update, "a", more: more)], audit: audit, on: statements)
+            }
+            let first = try #require(try await store.version(1, of: type, id: "a", on: statements))
+            #expect(first.content == StoreFixture.content("a") && first.version == 1)
+            #expect(try await store.version(2, of: type, id: "a", on: statements)?.version == 2)
+            #expect(try await store.version(3, of: type, id: "a", on: statements) == nil)
+            try await AuditLog().record(
+                [
+                    AuditEntry(
+                        .vread, outcome: .minorFailure, type: type, resourceID: "a", version: 1, patient: "other")
+                ], audit, on: statements)
+            _ = try await store.history(
+                of: .instance(type, id: "a"), count: 10, in: HistoryPeriod(), position: nil, audit: audit,
+                patient: "other", on: statements)
+            let rows = try await pool.query(
+                PostgresStatement("select \(AuditRow.columns) from audit.event e where e.action = 'R' order by seq"))
+            let events = try rows.map { try AuditRow($0) }
+            #expect(events.map(\.interaction) == [.vread, .historyInstance])
+            #expect(events.map(\.outcome) == [4, 0])
+            #expect(events.map(\.version) == [1, nil])
+            #expect(events.map(\.patient) == ["other", "other"])
+        }
+    }
+
     @Test func `the history of a type and of everything follows the order of writes`() async throws {
         try await StoreFixture.withPool { pool in
             let statements = PooledStatements(pool, deadline: nil)

@@ -126,6 +126,9 @@ import Testing
             #""purpose":"#,
             with: #""class":[{"system":"http://hl7.org/fhir/resource-types","code":"Condition"}],"purpose":"#)
         #expect(try Self.read(limited).types?.map(\.name) == ["Condition"])
+        // What is revoked may name what was shared once.
+        let revoked = limited.replacing(#""status":"active""#, with: #""status":"inactive""#)
+        #expect(try Self.read(revoked.replacing("Condition", with: "Group")).types?.map(\.name) == ["Group"])
     }
 
     @Test func `a denial may be about everybody and everything, but not without end`() throws {
@@ -202,6 +205,12 @@ import Testing
         (
             #""type":"permit""#,
             #""type":"permit","class":[{"system":"http://hl7.org/fhir/resource-types","code":"Practitioner"}]"#,
+            "Consent.provision.class[0]"
+        ),
+        (
+            // It has other patients too.
+            #""type":"permit""#,
+            #""type":"permit","class":[{"system":"http://hl7.org/fhir/resource-types","code":"Group"}]"#,
             "Consent.provision.class[0]"
         ),
         ("patient-privacy", "research", "Consent.scope"),

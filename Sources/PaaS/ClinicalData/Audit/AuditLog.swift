@@ -1,11 +1,13 @@
 package import PostgresDriver
 
-/// One thing to record that no store statement records by itself: a search, a refusal.
+/// One thing to record that no store statement records by itself: a search, a refusal, a read that the caller judges.
 package struct AuditEntry: Sendable, Hashable {
     package let interaction: AuditInteraction
     package let outcome: AuditOutcome
     package let type: ResourceType?
     package let resourceID: String?
+    /// The version that was asked for.
+    package let version: Int32?
     /// The id of the patient that the search or refusal is about, when the request itself names one.
     package let patient: String?
     /// The query as it came, for searches.
@@ -13,12 +15,13 @@ package struct AuditEntry: Sendable, Hashable {
 
     package init(
         _ interaction: AuditInteraction, outcome: AuditOutcome = .success, type: ResourceType? = nil,
-        resourceID: String? = nil, patient: String? = nil, query: String? = nil
+        resourceID: String? = nil, version: Int32? = nil, patient: String? = nil, query: String? = nil
     ) {
         self.interaction = interaction
         self.outcome = outcome
         self.type = type
         self.resourceID = resourceID
+        self.version = version
         self.patient = patient
         self.query = query
     }
@@ -52,8 +55,8 @@ package struct AuditLog: Sendable {
             [
                 .textArray(entries.map(\.interaction.action)), .int2Array(entries.map(\.interaction.rawValue)),
                 .int2Array(entries.map(\.outcome.rawValue)), .int2Array(entries.map { $0.type?.code ?? 0 }),
-                .textArray(entries.map(\.resourceID)), .textArray(entries.map(\.subject)),
-                .textArray(entries.map(\.query)),
+                .textArray(entries.map(\.resourceID)), .int4Array(entries.map { $0.version ?? 0 }),
+                .textArray(entries.map(\.subject)), .textArray(entries.map(\.query)),
             ] + audit.values)
     }
 
@@ -65,12 +68,12 @@ package struct AuditLog: Sendable {
 
     private static let insert = PostgresStatement(
         """
-        insert into audit.event (action, interaction, outcome, type, resource_id, patient, query, client, practitioner,
-            purpose, request_id, source, origin)
-        select e.action::"char", e.interaction, e.outcome, nullif(e.type, 0), e.resource_id, e.patient, e.query,
-            $8, $9, $10, $11, $12, $13
-        from unnest($1, $2, $3, $4, $5, $6, $7)
-            as e(action, interaction, outcome, type, resource_id, patient, query)
+        insert into audit.event (action, interaction, outcome, type, resource_id, version, patient, query, client,
+            practitioner, purpose, request_id, source, origin)
+        select e.action::"char", e.interaction, e.outcome, nullif(e.type, 0), e.resource_id, nullif(e.version, 0),
+            e.patient, e.query, $9, $10, $11, $12, $13, $14
+        from unnest($1, $2, $3, $4, $5, $6, $7, $8)
+            as e(action, interaction, outcome, type, resource_id, version, patient, query)
         """)
 
     private static let select = PostgresStatement(

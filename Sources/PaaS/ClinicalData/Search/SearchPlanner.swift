@@ -104,7 +104,7 @@ struct SearchPlanner {
             types = definitions.types.filter { allows($0) && !$0.isAuditEvent }
         }
         if let compartment = request.compartment, asked.isEmpty {
-            types = types.filter { isInCompartment($0, of: compartment.type) }
+            types = types.filter { isInCompartment($0, of: compartment) }
         }
         guard !types.isEmpty else {
             throw SearchError(.forbidden, "The caller may not search any type.")
@@ -154,25 +154,16 @@ struct SearchPlanner {
 
     // MARK: Compartments
 
-    private func isInCompartment(_ type: ResourceType, of compartment: ResourceType) -> Bool {
-        type == compartment || !compartmentParameters(type, of: compartment).isEmpty
+    private func isInCompartment(_ type: ResourceType, of compartment: SearchRequest.Compartment) -> Bool {
+        type == compartment.type || !compartmentParameters(type, of: compartment).isEmpty
     }
 
     /// The ids of the parameters that put a resource of the type into the compartment.
-    private func compartmentParameters(_ type: ResourceType, of compartment: ResourceType) -> [Int32] {
-        guard let definition = definitions.compartment(compartment.name) else { return [] }
+    private func compartmentParameters(_ type: ResourceType, of compartment: SearchRequest.Compartment) -> [Int32] {
+        if compartment.isStrict { return definitions.subjectParameters(of: type, in: compartment.type) }
+        guard let definition = definitions.compartment(compartment.type.name) else { return [] }
         return definition.parameters(for: type).compactMap { code in
             definitions.parameter(type, code).flatMap { $0.kind == .reference ? $0.id : nil }
-        }
-    }
-
-    /// The ids of the parameters that say whom a resource of the type is about.
-    private func subjectParameters(_ type: ResourceType, of compartment: ResourceType) -> [Int32] {
-        ["patient", "subject"].compactMap { code in
-            guard let parameter = definitions.parameter(type, code), parameter.kind == .reference,
-                parameter.targets.isEmpty || parameter.targets.contains(compartment)
-            else { return nil }
-            return parameter.id
         }
     }
 
@@ -182,12 +173,10 @@ struct SearchPlanner {
         }
         var parameters: [Int32] = []
         for type in types {
-            guard isInCompartment(type, of: compartment.type) else {
+            guard isInCompartment(type, of: compartment) else {
                 throw SearchError(.unknown, "\(type.name) is not in the compartment of \(compartment.type.name).")
             }
-            let all = compartmentParameters(type, of: compartment.type)
-            let subjects = compartment.isStrict ? subjectParameters(type, of: compartment.type) : []
-            parameters += subjects.isEmpty ? all : subjects
+            parameters += compartmentParameters(type, of: compartment)
         }
         filters.append(
             .compartment(

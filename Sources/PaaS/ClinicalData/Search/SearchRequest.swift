@@ -14,8 +14,8 @@ package struct SearchRequest: Sendable {
         package let type: ResourceType
         /// The id of the resource that the compartment is about.
         package let id: String
-        /// Only what is about that resource: of a type that has the parameters `patient` or `subject`, what they find. A
-        /// compartment also holds what is about somebody else and, say, asserted by this patient.
+        /// Only what is about that resource: itself, and what the parameters `patient` and `subject` find, of types that have
+        /// them. A compartment also holds what is about somebody else and, say, asserted by this patient.
         package let isStrict: Bool
 
         package init(type: ResourceType, id: String, isStrict: Bool = false) {

@@ -65,6 +65,14 @@ package struct ClinicalStore: Sendable {
         return try result.first.map { try Self.resource($0) }
     }
 
+    /// One version without an audit row, for readers that judge it before they show it (their own audit row follows).
+    package func version(
+        _ version: Int32, of type: ResourceType, id: String, on runner: some StatementRunner
+    ) async throws -> StoredResource? {
+        let result = try await runner.run(Self.versionSelect, [.int2(type.code), .text(id), .int4(version)])
+        return try result.first.map { try Self.resource($0) }
+    }
+
     /// Takes locks that last until the transaction ends. Sorted here, so that callers with several never deadlock.
     package func lock(_ keys: some Sequence<String>, on connection: PostgresConnection) async throws {
         let sorted = Set(keys).sorted()
@@ -95,20 +103,25 @@ package struct ClinicalStore: Sendable {
     private static let locks = PostgresStatement(
         "select pg_advisory_xact_lock(hashtextextended(k, 7344)) from unnest($1) as k")
 
+    /// The version $3 of the resource of type $1 with the id $2.
+    private static let versions = """
+        select c.patient, v.type, v.id, v.version, v.last_updated, v.deleted, v.method, v.content
+        from fhir.resource c
+        cross join lateral (
+            select c.type, c.id, c.version, c.last_updated, c.deleted, c.method, c.content
+            where c.version = $3
+            union all
+            select h.type, h.id, h.version, h.last_updated, h.deleted, h.method, h.content
+            from fhir.history h
+            where h.rid = c.rid and h.version = $3
+        ) v
+        where c.type = $1 and c.id = $2
+        """
+    private static let versionSelect = PostgresStatement("select \(columns) from (\(versions)) r")
     private static let versionRead = PostgresStatement(
         """
         with found as materialized (
-            select c.patient, v.type, v.id, v.version, v.last_updated, v.deleted, v.method, v.content
-            from fhir.resource c
-            cross join lateral (
-                select c.type, c.id, c.version, c.last_updated, c.deleted, c.method, c.content
-                where c.version = $3
-                union all
-                select h.type, h.id, h.version, h.last_updated, h.deleted, h.method, h.content
-                from fhir.history h
-                where h.rid = c.rid and h.version = $3
-            ) v
-            where c.type = $1 and c.id = $2
+            \(versions)
         ), audited as (
             insert into audit.event (action, interaction, outcome, client, practitioner, purpose, request_id, source,
                 origin, type, resource_id, version, patient)

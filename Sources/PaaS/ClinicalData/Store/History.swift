@@ -47,12 +47,13 @@ extension ClinicalStore {
     ///   - count: Versions on a page.
     ///   - period: Which versions; see ``HistoryPeriod``.
     ///   - position: `next` of the page before.
+    ///   - patient: Of an instance: the patient whose log the reading belongs to; nil = whom the resource is about.
     package func history(
         of scope: HistoryScope, count: Int, in period: HistoryPeriod, position: Int64?, audit: AuditContext,
-        on runner: some StatementRunner
+        patient: String? = nil, on runner: some StatementRunner
     ) async throws -> HistoryPage {
         let range: [PostgresValue] = [.int8(position ?? .max), .int4(Int32(clamping: count + 1))]
-        let result = try await Self.run(Self.pages, scope, period, range, audit, on: runner)
+        let result = try await Self.run(Self.pages, scope, period, range, audit, patient, on: runner)
         // The audit statement answers with one row more, first: whether the resource exists.
         let rows = result.dropFirst()
         let entries = try rows.prefix(count).map { row in
@@ -67,24 +68,26 @@ extension ClinicalStore {
             entries: entries, next: next, exists: try result.first?.bool(4) ?? false, total: total)
     }
 
-    /// Counts the versions that ``history(of:count:in:position:audit:on:)`` lists on all its pages; audited like it.
+    /// Counts the versions that ``history(of:count:in:position:audit:patient:on:)`` lists on all its pages; audited like it.
     package func historyCount(
         of scope: HistoryScope, in period: HistoryPeriod, audit: AuditContext, on runner: some StatementRunner
     ) async throws -> HistoryPage {
-        let result = try await Self.run(Self.counts, scope, period, [.int8(.max), .int4(.max)], audit, on: runner)
+        let result = try await Self.run(Self.counts, scope, period, [.int8(.max), .int4(.max)], audit, nil, on: runner)
         guard let row = result.first else { throw PostgresError(.decoding, "a count of versions gave no row") }
         return HistoryPage(entries: [], next: nil, exists: try row.bool(0), total: Int(try row.int8(1)))
     }
 
     private static func run(
         _ variants: Variants, _ scope: HistoryScope, _ period: HistoryPeriod, _ range: [PostgresValue],
-        _ audit: AuditContext, on runner: some StatementRunner
+        _ audit: AuditContext, _ patient: String?, on runner: some StatementRunner
     ) async throws -> PostgresResult {
         let statements = period == HistoryPeriod() ? variants.whole : variants.ofPeriod
         let range = period.values + range
         switch scope {
         case .instance(let type, let id):
-            return try await runner.run(statements.instance, range + [.int2(type.code), .text(id)] + audit.values)
+            return try await runner.run(
+                statements.instance,
+                range + [.int2(type.code), .text(id)] + audit.values + [patient.map { .text($0) } ?? .null])
         case .type(let type):
             return try await runner.run(statements.type, range + [.int2(type.code)] + audit.values)
         case .system(let types):
@@ -112,7 +115,7 @@ extension ClinicalStore {
                 """,
                 """
                 select 'R', 3, case when h.present then 0 else 4 end, $8, $9, $10, $11, $12, $13, $6, $7,
-                    coalesce(h.patient, \(ResourceType.patient(of: "$7", type: "$6")))
+                    coalesce($14, h.patient, \(ResourceType.patient(of: "$7", type: "$6")))
                 from head h
                 """)
             type = make(

@@ -38,7 +38,7 @@ struct ConsentReader {
         let period = period(provision, place, status)
         let grantees = grantees(provision, place, isNeeded: permits)
         let purposes = purposes(provision, place, isNeeded: permits)
-        let types = types(provision, place)
+        let types = types(provision, place, status)
         guard let status, let patient, let period else { return nil }
         return ConsentTerms(
             status: status, permits: permits, patient: patient, grantees: grantees, purposes: purposes, types: types,
@@ -214,25 +214,25 @@ struct ConsentReader {
         return found
     }
 
-    private mutating func types(_ provision: JSONNode, _ place: String) -> [ResourceType]? {
+    private mutating func types(
+        _ provision: JSONNode, _ place: String, _ status: ConsentTerms.Status?
+    ) -> [ResourceType]? {
         guard let classes = provision["class"] else { return nil }
         var found: [ResourceType] = []
         for (index, coding) in classes.elements.enumerated() {
             guard coding["system"]?.stringIs("http://hl7.org/fhir/resource-types") == true,
-                let type = coding["code"]?.string.flatMap({ ResourceType.named($0) }), isAboutPatients(type)
+                let type = coding["code"]?.string.flatMap({ ResourceType.named($0) }),
+                // What is closed may name what was shared once.
+                status == .inactive || definitions.isAboutPatients(type)
             else {
                 find(
                     "\(place).class[\(index)]",
-                    "It must be a resource type of the patient's compartment, of system "
+                    "It must be a resource type that is about patients, of system "
                         + "http://hl7.org/fhir/resource-types.")
                 continue
             }
             if !found.contains(type) { found.append(type) }
         }
         return found
-    }
-
-    private func isAboutPatients(_ type: ResourceType) -> Bool {
-        type.name == "Patient" || !(definitions.compartment("Patient")?.parameters(for: type).isEmpty ?? true)
     }
 }
