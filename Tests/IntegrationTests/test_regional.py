@@ -390,6 +390,24 @@ def test_versions_and_the_holders_log_are_of_the_patient_that_was_decided_on(wor
         ("4", name + "/_history/1"), ("0", name + "/_history/2")}, mine
 
 
+def test_a_holder_behind_a_full_page_is_told_of_though_its_ids_are_too_long(world, permitted):
+    """The page before has a next one and no total; the next one says what cannot be named."""
+    holders = sorted(((alias_at(world, holder), holder) for holder in (world.a, world.c)), key=lambda pair: pair[0])
+    (_, first), (_, second) = holders
+    local = {tenant.name: tenant.fhir.ids(f"Patient?identifier={world.mrn}")[0] for tenant in (first, second)}
+    basic = lambda tenant: {
+        "resourceType": "Basic", "code": {"text": "x"}, "subject": {"reference": f"Patient/{local[tenant.name]}"}}
+    first.fhir.create(basic(first))
+    second.fhir.put({**basic(second), "id": "f" * 64})
+    fhir = world.reader.fhir
+    page = fhir.get(f"Basic?patient={world.patient}&_count=1").json()
+    assert len(resources(page)) == 1 and "total" not in page and not resources(page, "outcome"), page
+    last = fhir.get(link(page, "next")).json()
+    assert not resources(last) and link(last, "next") is None, last
+    issue = resources(last, "outcome")[0]["issue"][0]
+    assert issue["code"] == "incomplete" and "55 characters" in issue["diagnostics"], issue
+
+
 def test_versions_of_another_patient_stay_hidden(world, permitted):
     """A resource that was corrected to this patient does not show what it said of another."""
     alias_of = lambda: [l["other"]["reference"].split("/")[1] for l in world.reader.fhir.get(f"Patient/{world.patient}").json()["link"]]

@@ -64,7 +64,8 @@ struct MergedReading: Sendable {
             }
             guard let page = answer else { continue }
             if room == 0 {
-                if !page.entries.isEmpty { next = decision.alias.text }
+                // Of those that have no room for the alias, the next page says so.
+                if !page.entries.isEmpty || page.unnameable > 0 { next = decision.alias.text }
                 continue
             }
             for entry in page.entries.prefix(room) { bundle.add(entry.path, resource: entry.bytes) }
