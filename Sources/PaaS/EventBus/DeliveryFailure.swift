@@ -17,15 +17,25 @@ enum DeliveryFailure: Sendable, Hashable {
         case let error as PostgresError where error.sqlState == "MC423":
             self = .leaseLost(token: error.detail.flatMap { Int64($0) })
         case let error as PostgresError:
-            let isAnswer = error.code == .server && !error.isRetryable && error.condition != .cancelled
-            self = isAnswer || error.code == .decoding ? .refused("\(error)") : .unavailable("\(error)")
+            self = Self.isAboutData(error) ? .refused("\(error)") : .unavailable("\(error)")
         case let error as TenantRegistryError:
             self = .unavailable("\(error.code)")
         case is CancellationError:
             self = .unavailable("cancelled")
         default:
             // Its text may hold anything; its type holds nothing of a patient.
-            self = .refused("\(type(of: error))")
+            self = .unavailable("\(type(of: error))")
+        }
+    }
+
+    /// Whether the error comes from what the events say, so that no later try ends otherwise. A full or failing disk, a lock
+    /// that is not given, a schema that is older than this process are none of that: parked changes would wait for an operator.
+    private static func isAboutData(_ error: PostgresError) -> Bool {
+        switch error.code {
+        case .decoding: true
+        // Cardinality, data, integrity and the limits of Postgres, such as the size of an index row.
+        case .server: ["21", "22", "23", "54"].contains(error.sqlState?.prefix(2))
+        default: false
         }
     }
 }

@@ -25,8 +25,8 @@ package protocol EventConsumer: Sendable {
     /// A lease begins. Before its first events.
     func begin(_ feed: OutboxFeed) async throws
 
-    /// Takes in events, all or none. Throwing ``EventRefusal``, or an error of the database that repeating does not change,
-    /// puts the events of single resources aside; other errors make the whole feed wait.
+    /// Takes in events, all or none. Throwing ``EventRefusal``, or an error of the database that comes from the data, puts the
+    /// events of single resources aside; other errors make the whole feed wait.
     func handle(_ events: [OutboxEvent], from feed: OutboxFeed) async throws
 
     /// Everything is about to be delivered again from the beginning.
