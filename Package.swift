@@ -248,7 +248,10 @@ let package = Package(
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
             ],
             path: "Sources/PaaS/EventBus",
-            resources: [.embedInCode("Migrations/V0003__create_outbox_lease.sql")]),
+            resources: [
+                .embedInCode("Migrations/V0003__create_outbox_lease.sql"),
+                .embedInCode("Migrations/V0010__grant_what_was_begun.sql"),
+            ]),
         /// What belongs to no single tenant: patient index, record locator, consents and sharing decisions.
         .target(
             name: "RegionalRecord",

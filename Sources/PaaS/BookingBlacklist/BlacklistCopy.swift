@@ -58,7 +58,13 @@ package struct BlacklistCopy: RegionCopy {
     private static let applyStatement = PostgresStatement(
         "select blacklist.apply($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)")
 
-    package func bring(_ feed: OutboxFeed, anew: Bool) async throws -> BroughtCopy {
+    package func beginAnew(_ feed: OutboxFeed) async throws {
+        let pool = feed.database.pool
+        _ = try await pool.query(Self.takeStatement, [.int8(feed.token)], deadline: Self.deadline)
+        _ = try await pool.query(Self.anewStatement, [.int8(feed.token)], deadline: Self.deadline)
+    }
+
+    package func bring(_ feed: OutboxFeed) async throws -> BroughtCopy {
         let pool = feed.database.pool
         let taken = try await pool.query(Self.takeStatement, [.int8(feed.token)], deadline: Self.deadline)[0]
         var position = RegionPosition(number: try taken.int8(0), mark: try taken.optionalString(1))
@@ -66,7 +72,7 @@ package struct BlacklistCopy: RegionCopy {
         // A position that the region does not know is of another history: one of them was restored.
         let isKnown = try await region.call(Self.knowsStatement, [.int8(position.number), Self.mark(position)])[0].bool(
             0)
-        if anew || !isKnown {
+        if !isKnown {
             _ = try await pool.query(Self.anewStatement, [.int8(feed.token)], deadline: Self.deadline)
             position = RegionPosition(number: 0, mark: nil)
             isWhole = false

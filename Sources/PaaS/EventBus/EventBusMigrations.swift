@@ -3,6 +3,9 @@
 package enum EventBusMigrations {
     /// File names and contents, for the `region` series.
     package static var files: [(name: String, bytes: [UInt8])] {
-        [("V0003__create_outbox_lease.sql", PackageResources.V0003__create_outbox_lease_sql)]
+        [
+            ("V0003__create_outbox_lease.sql", PackageResources.V0003__create_outbox_lease_sql),
+            ("V0010__grant_what_was_begun.sql", PackageResources.V0010__grant_what_was_begun_sql),
+        ]
     }
 }

@@ -266,8 +266,9 @@ final class FeedRun: Sendable {
             progress.gaps = SequenceGaps(position: start.position)
             progress.rebuildUntil = start.rebuildUntil
         }
-        try await leases.grantWish(lease)
-        state.withLock { $0.wish = nil }
+        try await leases.grantWish(wish, lease)
+        // An operator may have asked for more meanwhile.
+        state.withLock { if $0.wish == wish { $0.wish = nil } }
     }
 
     private func finishRebuild(_ feed: OutboxFeed, _ outbox: TenantOutbox, _ progress: inout Progress) async throws {

@@ -110,12 +110,13 @@ struct OutboxLeases: Sendable {
             ])
     }
 
-    private static let grantStatement = PostgresStatement("select outbox.grant_wish($1, $2, $3)")
+    private static let grantStatement = PostgresStatement("select outbox.grant_wish($1, $2, $3, $4)")
 
-    /// The wish has been begun.
-    func grantWish(_ lease: OutboxLease) async throws {
+    /// The wish has been begun. What else has been asked for meanwhile stays.
+    func grantWish(_ wish: FeedWish, _ lease: OutboxLease) async throws {
         try await region.call(
-            Self.grantStatement, [.text(lease.tenant.rawValue), .text(consumer), .int8(lease.token)])
+            Self.grantStatement,
+            [.text(lease.tenant.rawValue), .text(consumer), .int8(lease.token), .text(wish.rawValue)])
     }
 
     private static let retainStatement = PostgresStatement("select outbox.retain('region', $1)")

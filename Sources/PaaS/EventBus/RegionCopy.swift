@@ -11,10 +11,11 @@ package protocol RegionCopy: Sendable {
     /// What there is in the region, and what each tenant is known to have.
     func standing() async throws -> RegionCopyStanding
 
+    /// Makes a tenant's copy one from nothing, whatever it says of itself. The next ``bring(_:)`` goes on from there.
+    func beginAnew(_ feed: OutboxFeed) async throws
+
     /// Brings a tenant's copy to the region's last change, and tells the region.
-    ///
-    /// - Parameter anew: from nothing, whatever the copy says of itself.
-    func bring(_ feed: OutboxFeed, anew: Bool) async throws -> BroughtCopy
+    func bring(_ feed: OutboxFeed) async throws -> BroughtCopy
 }
 
 /// A place in the region's changes. `mark` tells it from the same number in another history.

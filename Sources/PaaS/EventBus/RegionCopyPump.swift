@@ -187,8 +187,13 @@ package final class RegionCopyPump: Service {
             let feed = OutboxFeed(
                 tenant: lease.tenant, database: try await databases.open(access), token: lease.token)
             if feed.source == work.source {
-                let brought = try await copy.bring(feed, anew: lease.wish == .rebuild)
-                if lease.wish != nil { try await leases.grantWish(lease) }
+                // Ends with this block.
+                async let _: Void = keep(lease)
+                if let wish = lease.wish {
+                    if wish == .rebuild { try await copy.beginAnew(feed) }
+                    try await leases.grantWish(wish, lease)
+                }
+                let brought = try await copy.bring(feed)
                 standing.position = brought.position.number
                 standing.deferred = 0
                 metrics.delivered.increment(by: UInt64(brought.ages.count))
@@ -212,6 +217,14 @@ package final class RegionCopyPump: Service {
             try? await leases.release(lease, tokenSeen: tokenSeen)
         }.value
         return pause
+    }
+
+    /// Keeps the lease until cancelled. When it is lost all the same, the tenant's database says so.
+    private func keep(_ lease: OutboxLease) async {
+        while true {
+            do { try await Task.sleep(for: settings.lease / 3) } catch { return }
+            _ = try? await leases.renew([lease])
+        }
     }
 
     private func failed(_ tenant: TenantID, _ error: any Error) -> Duration {

@@ -39,7 +39,12 @@ import Testing
         @discardableResult
         func bring(token: Int64? = nil, batch: Int32 = 3) async throws -> BroughtCopy {
             try await BlacklistCopy(region: fixture.database, batch: batch).bring(
-                OutboxFeed(tenant: tenant, database: database, token: token ?? self.token), anew: false)
+                OutboxFeed(tenant: tenant, database: database, token: token ?? self.token))
+        }
+
+        func beginAnew() async throws {
+            try await BlacklistCopy(region: fixture.database).beginAnew(
+                OutboxFeed(tenant: tenant, database: database, token: token))
         }
 
         private static let barredStatement = PostgresStatement("select blacklist.is_barred($1, $2, $3)")
@@ -121,7 +126,7 @@ import Testing
         let fixture = copied.fixture
         let made = try await fixture.write(fixture.flag("x"))
         try await copied.bring()
-        try await copied.execute("select blacklist.begin_anew(\(copied.token))")
+        try await copied.beginAnew()
         // What was there bars until the copy is whole again.
         #expect(try await copied.isBarred("x"))
         try await fixture.write(fixture.flag("x", status: "inactive"), id: made.id)

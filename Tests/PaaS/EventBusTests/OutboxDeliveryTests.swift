@@ -168,6 +168,26 @@ import Testing
         }
     }
 
+    @Test func `what is asked for while another wish is granted stays asked for`() async throws {
+        let fixture = try await OutboxFixture()
+        let leases = fixture.leases(holder: "granting")
+        guard case .mine(let lease) = try await leases.claim(fixture.tenant) else {
+            Issue.record("the lease was not free")
+            return
+        }
+        func wish() async throws -> OutboxLeases.News? {
+            try await leases.renew([lease]).first { $0.0 == fixture.tenant }?.1
+        }
+        let feeds = OutboxFeeds(region: fixture.region.regionDatabase())
+        try await feeds.ask(.retry, of: fixture.tenant.rawValue)
+        #expect(try await wish() == .wish(.retry))
+        try await feeds.ask(.rebuild, of: fixture.tenant.rawValue)
+        try await leases.grantWish(.retry, lease)
+        #expect(try await wish() == .wish(.rebuild))
+        try await leases.grantWish(.rebuild, lease)
+        #expect(try await wish() == nil)
+    }
+
     private static let ask = PostgresStatement("select tenant from outbox.ask('region', $1, $2)")
     private static let feeds = PostgresStatement(
         "select parked, parked_changes, deferred from outbox.feeds($1, $1) where consumer = $2")
