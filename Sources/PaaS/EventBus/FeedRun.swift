@@ -13,8 +13,9 @@ final class FeedRun: Sendable {
         var batch = 500
         /// Between two looks that found something: lets changes gather.
         var pace: Duration = .milliseconds(40)
-        /// Between two looks at a hole that may still be filled.
+        /// Between two looks at a hole that may still be filled; doubled with each that finds nothing before it.
         var holePause: Duration = .milliseconds(5)
+        var longestHolePause: Duration = .milliseconds(200)
         /// A feed with nothing to do gives its lease back after so long.
         var idle: Duration = .seconds(2)
         var statementTimeout: Duration = .seconds(20)
@@ -143,11 +144,13 @@ final class FeedRun: Sendable {
         _ feed: OutboxFeed, _ outbox: TenantOutbox, _ progress: inout Progress, _ gauges: (lag: Gauge, parked: Gauge)
     ) async throws -> End {
         var idleSince = ContinuousClock.now
+        var holePause = settings.holePause
         while true {
             if Task.isCancelled { return .cancelled }
             guard isHeld else { return .lost }
             willLook()
             try await grantWish(feed, outbox, &progress)
+            let position = progress.gaps.position
             let step = try await slots.withSlot { try await self.step(feed, outbox, &progress, gauges) }
             try await finishRebuild(feed, outbox, &progress)
             try await report(outbox, &progress)
@@ -159,7 +162,7 @@ final class FeedRun: Sendable {
                 try? await Task.sleep(for: settings.pace)
             case .hole:
                 idleSince = .now
-                try? await Task.sleep(for: settings.holePause)
+                try? await Task.sleep(for: holePause)
             case .nothing:
                 if let due = progress.nextDue {
                     idleSince = .now
@@ -170,6 +173,8 @@ final class FeedRun: Sendable {
                     await signal.wait(atMost: left)
                 }
             }
+            let isStuck = step == .hole && progress.gaps.position == position
+            holePause = isStuck ? min(holePause * 2, settings.longestHolePause) : settings.holePause
         }
     }
 
@@ -177,7 +182,8 @@ final class FeedRun: Sendable {
         _ feed: OutboxFeed, _ outbox: TenantOutbox, _ progress: inout Progress, _ gauges: (lag: Gauge, parked: Gauge)
     ) async throws -> Step {
         let began = ContinuousClock.now
-        let look = try await outbox.look(after: progress.gaps.position, limit: settings.batch)
+        let look = try await outbox.look(
+            after: progress.gaps.position, limit: settings.batch, whoRuns: progress.gaps.isWaiting)
         let verdict = progress.gaps.look(
             at: look.changes.map(\.event.sequence), oldestRunning: look.oldestRunning)
         gauges.lag.set(look.ages.first?.milliseconds ?? 0)

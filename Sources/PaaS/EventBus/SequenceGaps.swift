@@ -22,6 +22,9 @@ struct SequenceGaps: Sendable, Equatable {
         self.position = position
     }
 
+    /// Whether a hole is passed once nobody below a barrier runs any more.
+    var isWaiting: Bool { barrier != nil }
+
     /// What a look at the changes beyond the position allows.
     struct Verdict: Sendable, Equatable {
         /// So many of the changes may be handed out.
@@ -32,7 +35,8 @@ struct SequenceGaps: Sendable, Equatable {
 
     /// - Parameters:
     ///   - sequences: Numbers of changes beyond the position, ascending, none left out that was visible.
-    ///   - oldestRunning: The lowest transaction id that was running in the same snapshot.
+    ///   - oldestRunning: The lowest id of the transactions in the database that ran before the changes were read; all lower
+    ///     ones had ended. Of no account unless ``isWaiting``.
     func look(at sequences: [Int64], oldestRunning: Int64) -> Verdict {
         let closed = barrier.flatMap { $0.transaction <= oldestRunning ? $0.sequence : nil } ?? position
         var expected = position + 1

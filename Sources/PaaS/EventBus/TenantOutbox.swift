@@ -24,7 +24,7 @@ struct TenantOutbox: Sendable {
         let changes: [OutboxChange]
         /// Waiting ones that are due, the first of each resource.
         let due: [OutboxChange]
-        /// The lowest transaction id that was running when `changes` was read.
+        /// The lowest id of the transactions that ran in this database before `changes` was read; 0 when nobody asked.
         let oldestRunning: Int64
         /// How long ago each of `changes` was written.
         let ages: [Duration]
@@ -54,12 +54,25 @@ struct TenantOutbox: Sendable {
     private static let columns =
         "k.seq, k.rid, k.type, k.id, k.version, ascii(k.method::text)::int2 as method, k.at"
 
-    // One statement, hence one snapshot: the changes are all that is visible to whom nobody older is running.
+    // Of this database alone: others write no changes here, and may be open for hours. Any role sees these columns. Their ids
+    // have 32 bits; the next one in 64 bits is near them, on either side. A transaction that is being prepared is among the
+    // prepared ones before it leaves the running ones, so those are read first.
+    private static let oldestStatement = PostgresStatement(
+        """
+        select coalesce(min(n.next - ((n.next - r.xid + 2147483648) & 4294967295) + 2147483648), n.next)
+        from (select pg_snapshot_xmax(pg_current_snapshot())::text::int8 as next) n
+        left join (
+            select a.backend_xid::text::int8 as xid from pg_stat_activity a where a.datname = current_database()
+            union all
+            select p.transaction::text::int8 from pg_prepared_xacts p where p.database = current_database()
+        ) r on r.xid is not null
+        group by n.next
+        """)
+
     private static let changesStatement = PostgresStatement(
         """
         select \(columns), 0 as attempts,
             exists (select from outbox.deferred d where d.consumer = $1 and d.rid = k.rid) as is_blocked,
-            pg_snapshot_xmin(pg_current_snapshot())::text::int8 as oldest_running,
             (extract(epoch from medcloud.now() - k.at) * 1000000)::int8 as age
         from fhir.change k
         where k.seq > $2
@@ -82,9 +95,13 @@ struct TenantOutbox: Sendable {
         limit $2
         """)
 
-    /// - Parameter limit: of changes, and of waiting ones.
-    func look(after position: Int64, limit: Int) async throws -> Look {
+    /// - Parameters:
+    ///   - limit: of changes, and of waiting ones.
+    ///   - whoRuns: whether ``Look/oldestRunning`` is wanted.
+    func look(after position: Int64, limit: Int, whoRuns: Bool) async throws -> Look {
         let count = PostgresValue.int8(Int64(limit))
+        // Before the changes, in a transaction of its own: what a transaction wrote that had ended by then is among them.
+        let oldestRunning = whoRuns ? try await run(Self.oldestStatement, [])[0].int8(0) : 0
         let results = try await pool.pipeline(
             [
                 (Self.changesStatement, [.text(consumer), .int8(position), count]),
@@ -92,8 +109,7 @@ struct TenantOutbox: Sendable {
             ], deadline: .now() + timeout)
         return Look(
             changes: try results[0].map(change), due: try results[1].map(change),
-            oldestRunning: try results[0].first?.int8(9) ?? 0,
-            ages: try results[0].map { .microseconds(max(0, try $0.int8(10))) })
+            oldestRunning: oldestRunning, ages: try results[0].map { .microseconds(max(0, try $0.int8(9))) })
     }
 
     private func change(_ row: PostgresRow) throws -> OutboxChange {

@@ -168,6 +168,39 @@ import Testing
         }
     }
 
+    private static let id = PostgresStatement("select pg_current_xact_id()::text::int8")
+
+    @Test func `a write that failed does not wait for who writes in another database`() async throws {
+        let (fixture, elsewhere) = (try await OutboxFixture(), try await OutboxFixture())
+        let consumer = RecordingConsumer(name: fixture.consumer, tenant: fixture.tenant)
+        let pump = fixture.pump(consumer)
+        try await elsewhere.database.pool.withTransaction { other in
+            _ = try await other.query(Self.id, [])
+            try await fixture.running([pump]) {
+                try await fixture.write(["a"], openFor: .zero, commits: false)
+                try await fixture.write("b")
+                pump.committed(fixture.tenant)
+                try await fixture.expect { consumer.events.map(\.resourceID) == ["b"] }
+            }
+        }
+    }
+
+    @Test func `who writes in the database itself is waited for`() async throws {
+        let fixture = try await OutboxFixture()
+        let outbox = fixture.outbox(token: 1)
+        func oldestRunning() async throws -> Int64 {
+            try await outbox.look(after: 0, limit: 1, whoRuns: true).oldestRunning
+        }
+        try await fixture.database.pool.withTransaction { own in
+            let running = try await own.query(Self.id, [])[0].int8(0)
+            let barrier = try await outbox.newTransactionID()
+            let oldest = try await oldestRunning()
+            #expect(running < barrier && oldest <= running)
+        }
+        let barrier = try await outbox.newTransactionID()
+        try await fixture.expect { try await oldestRunning() > barrier }
+    }
+
     @Test func `what is asked for while another wish is granted stays asked for`() async throws {
         let fixture = try await OutboxFixture()
         let leases = fixture.leases(holder: "granting")
