@@ -88,6 +88,7 @@ package final class OutboxPump: Service {
         await cancelWhenGracefulShutdown {
             await withDiscardingTaskGroup { group in
                 group.addTask { await self.listTenants() }
+                group.addTask { await self.tidy() }
                 group.addTask { await self.renewLeases() }
                 group.addTask { await self.listen() }
                 group.addTask { await self.tellHolders() }
@@ -169,7 +170,7 @@ package final class OutboxPump: Service {
 
     // MARK: Background
 
-    /// Knows the tenants, looks at those whose time has come, and lets the consumer forget the others.
+    /// Knows the tenants, and looks at those whose time has come.
     private func listTenants() async {
         var listedAt: ContinuousClock.Instant?
         while !Task.isCancelled {
@@ -190,11 +191,24 @@ package final class OutboxPump: Service {
             let ready = tenants.filter { $0.state == .ready }.compactMap { TenantID($0.id) }
             state.withLock { $0.board.list(Set(ready), now: .now) }
             try await leases.retain(tenants.map(\.id))
-            let control = control
-            try await consumer.tidy { try await control.tenants() }
         } catch {
             if Task.isCancelled { return }
             logger.warning("the outbox cannot list the tenants", metadata: ["error": "\(DeliveryFailure(error))"])
+        }
+    }
+
+    /// Lets the consumer forget what belongs to tenants that are gone. Beside the list, because a large one takes its time.
+    private func tidy() async {
+        while !Task.isCancelled {
+            do {
+                try await consumer.tidy { [control] in try await control.tenants() }
+            } catch {
+                if Task.isCancelled { return }
+                logger.warning(
+                    "a consumer cannot forget tenants that are gone",
+                    metadata: ["consumer": "\(consumer.name)", "error": "\(DeliveryFailure(error))"])
+            }
+            try? await Task.sleep(for: settings.listInterval)
         }
     }
 

@@ -168,6 +168,19 @@ import Testing
         }
     }
 
+    @Test func `a feed that failed is looked at again while the consumer forgets a large tenant`() async throws {
+        let fixture = try await OutboxFixture()
+        let consumer = RecordingConsumer(name: fixture.consumer, tenant: fixture.tenant)
+        consumer.forgetForEver()
+        consumer.failNext(3)
+        let pump = fixture.pump(consumer)
+        try await fixture.running([pump]) {
+            try await fixture.write("a")
+            pump.committed(fixture.tenant)
+            try await fixture.expect { consumer.events.count == 1 }
+        }
+    }
+
     private static let id = PostgresStatement("select pg_current_xact_id()::text::int8")
 
     @Test func `a write that failed does not wait for who writes in another database`() async throws {

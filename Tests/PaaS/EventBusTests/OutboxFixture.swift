@@ -20,6 +20,7 @@ final class RecordingConsumer: EventConsumer {
         var handling = 0
         var overlaps = 0
         var rebuilds: [String] = []
+        var isForgetting = false
     }
     let name: String
     private let tenant: TenantID
@@ -44,6 +45,11 @@ final class RecordingConsumer: EventConsumer {
         state.withLock { $0.outages = count }
     }
 
+    /// From now on the consumer has tenants to forget, and never comes to the end of it.
+    func forgetForEver() {
+        state.withLock { $0.isForgetting = true }
+    }
+
     var events: [OutboxEvent] { state.withLock { $0.events } }
     /// Times at which two feeds of the tenant handled at once.
     var overlaps: Int { state.withLock { $0.overlaps } }
@@ -56,7 +62,9 @@ final class RecordingConsumer: EventConsumer {
     func endRebuild(_ feed: OutboxFeed) async throws {
         if feed.tenant == tenant { state.withLock { $0.rebuilds.append("end") } }
     }
-    func tidy(_ tenants: @Sendable () async throws -> [TenantRecord]) async throws {}
+    func tidy(_ tenants: @Sendable () async throws -> [TenantRecord]) async throws {
+        if state.withLock({ $0.isForgetting }) { try await Task.sleep(for: .seconds(3600)) }
+    }
 
     func handle(_ events: [OutboxEvent], from feed: OutboxFeed) async throws {
         guard feed.tenant == tenant else { return }
