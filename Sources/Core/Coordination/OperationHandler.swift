@@ -29,13 +29,18 @@ package struct OperationRecord: Sendable, Hashable {
 package protocol OperationHandler: Sendable {
     var kind: String { get }
     var steps: [OperationStep] { get }
-    /// The step with which it only goes forward: from its beginning on the operation cannot be cancelled, its deadline does not
-    /// end it, and nothing is undone unless a step fails for good. Nil when all of it can be taken back.
+    /// The step with which it only goes forward: from its beginning on the operation cannot be cancelled, and once it is done
+    /// nothing is undone: when a later step fails for good, the operation fails with what was done. Nil when all of it can be
+    /// taken back.
     var pointOfNoReturn: String? { get }
+    /// Whether the deadline ends the operation from ``pointOfNoReturn`` on too: it fails at the first step that is not done at
+    /// once. Otherwise it goes on until it is done.
+    var isBounded: Bool { get }
 }
 
 extension OperationHandler {
     package var pointOfNoReturn: String? { nil }
+    package var isBounded: Bool { false }
 }
 
 /// One step. It is recorded before and after, and may run again at any time after a crash.
@@ -65,7 +70,7 @@ package struct OperationStep: Sendable {
     }
 }
 
-/// Thrown by a step when trying again is of no use: the operation is undone and fails with this. Any other error is tried
+/// Thrown by a step when trying again is of no use: the operation is undone, as far as it can be, and fails with this. Any other error is tried
 /// again with a growing pause until the operation's deadline.
 package struct OperationFailure: Error, Sendable, Hashable {
     /// Stable, for programs; listed in `docs/errors.md`.

@@ -1,7 +1,8 @@
 /// Decides how one operation goes on: an event goes in, an action comes out, nothing is done inside.
 ///
 /// Forward: each step is recorded, run, and recorded again. A step that stumbles is tried again after a growing pause.
-/// Backward, after a failure, a cancellation or the deadline: the steps that were begun are taken back, last one first.
+/// Backward, after a failure, a cancellation or the deadline: the steps that were begun are taken back, last one first. Once the
+/// step of no return is done, nothing is taken back any more: what was done stays when a later one fails.
 package struct OperationMachine: Sendable, Hashable {
     /// What the machine knows of a step.
     package struct Step: Sendable, Hashable {
@@ -96,10 +97,12 @@ package struct OperationMachine: Sendable, Hashable {
 
     private var steps: [Step]
     private let pointOfNoReturn: Int?
+    private let isBounded: Bool
     private var state = State.idle
     private var reversal: Reversal?
     /// Set when a stop was asked for while a step ran or waited.
     private var wantsReversal: Reversal?
+    private var hasExpired = false
     /// Stumbles in a row.
     private var stumbles = 0
     private var lastReason: String?
@@ -108,17 +111,21 @@ package struct OperationMachine: Sendable, Hashable {
     ///   - steps: in order, with what the ledger has of each.
     ///   - undoing: when an earlier leader had begun to undo it: why; a nil failure is a cancellation.
     ///   - pointOfNoReturn: the index of the step from which it only goes forward.
-    package init(steps: [Step], undoing: OperationFailure?? = nil, pointOfNoReturn: Int? = nil) {
+    ///   - isBounded: whether its deadline ends it from there on too, at the first step that is not done at once.
+    package init(
+        steps: [Step], undoing: OperationFailure?? = nil, pointOfNoReturn: Int? = nil, isBounded: Bool = false
+    ) {
         self.steps = steps
         self.pointOfNoReturn = pointOfNoReturn
+        self.isBounded = isBounded
         if let undoing { reversal = Reversal(failure: undoing) }
     }
 
     /// Whether what runs or waits now is to be cancelled.
     package var isInterrupting: Bool {
-        guard wantsReversal != nil else { return false }
         switch state {
-        case .running, .pausing: return true
+        case .running: return wantsReversal != nil
+        case .pausing: return wantsReversal != nil || mustEnd
         case .idle, .recordingBeginning, .recordingEnd, .recordingUndoing, .recordingUndoBeginning, .undoing,
             .recordingUndoEnd, .pausingUndo, .recordingOutcome, .ended:
             return false
@@ -136,18 +143,30 @@ package struct OperationMachine: Sendable, Hashable {
         case .pauseEnded: return pauseEnded()
         case .cancelled: return stopAsked(Reversal(failure: nil))
         case .expired:
-            let last = lastReason.map { ": " + $0 } ?? ""
-            return stopAsked(
-                Reversal(
-                    failure: OperationFailure("deadline-exceeded", "its deadline passed before it was done" + last)))
+            hasExpired = true
+            return mustEnd ? expiryAsked() : stopAsked(Reversal(failure: expiry))
         }
+    }
+
+    private var expiry: OperationFailure {
+        let last = lastReason.map { ": " + $0 } ?? ""
+        return OperationFailure("deadline-exceeded", "its deadline passed before it was done" + last)
     }
 
     // MARK: Forward
 
-    private var isIrrevocable: Bool {
+    /// Whether nobody can cancel it any more.
+    package var isIrrevocable: Bool {
         pointOfNoReturn.map { steps[$0].record != .none } ?? false
     }
+
+    /// Whether the step of no return is done, so that nothing can be taken back.
+    private var isBeyondReturn: Bool {
+        pointOfNoReturn.map { steps[$0].record == .ended } ?? false
+    }
+
+    /// Whether a step that is not done at once is the last that is tried.
+    private var mustEnd: Bool { hasExpired && isBounded && isIrrevocable && reversal == nil }
 
     private mutating func forward() -> Action {
         if let wanted = wantsReversal, !isIrrevocable { return reverse(wanted) }
@@ -199,6 +218,7 @@ package struct OperationMachine: Sendable, Hashable {
             case .waiting(let reason, let pause):
                 stumbles = 0
                 lastReason = reason
+                if mustEnd { return end(expiry) }
                 state = .pausing(index)
                 return .pause(pause, reason: reason)
             }
@@ -213,7 +233,9 @@ package struct OperationMachine: Sendable, Hashable {
 
     private mutating func failed(_ failure: OperationFailure) -> Action {
         switch state {
-        case .running: return reverse(wantsReversal ?? Reversal(failure: failure))
+        case .running:
+            if let wanted = wantsReversal { return reverse(wanted) }
+            return end(failure)
         case .undoing: return stumbled(failure.message)
         case .idle, .recordingBeginning, .recordingEnd, .pausing, .recordingUndoing, .recordingUndoBeginning,
             .recordingUndoEnd, .pausingUndo, .recordingOutcome, .ended:
@@ -228,6 +250,7 @@ package struct OperationMachine: Sendable, Hashable {
             if let wanted = wantsReversal { return reverse(wanted) }
             stumbles += 1
             lastReason = reason
+            if mustEnd { return end(expiry) }
             state = .pausing(index)
             return .pause(pause, reason: reason)
         case .undoing(let index):
@@ -244,6 +267,7 @@ package struct OperationMachine: Sendable, Hashable {
         switch state {
         case .pausing(let index):
             if let wanted = wantsReversal { return reverse(wanted) }
+            if mustEnd { return end(expiry) }
             state = .recordingBeginning(index)
             return .recordBeginning(index)
         case .pausingUndo(let index):
@@ -271,6 +295,23 @@ package struct OperationMachine: Sendable, Hashable {
             .ended:
             return .none
         }
+    }
+
+    /// The deadline of what has gone too far: a pause is cut short, and what runs may still end well.
+    private func expiryAsked() -> Action {
+        switch state {
+        case .pausing: return .interrupt
+        case .idle, .recordingBeginning, .running, .recordingEnd, .recordingUndoing, .recordingUndoBeginning, .undoing,
+            .recordingUndoEnd, .pausingUndo, .recordingOutcome, .ended:
+            return .none
+        }
+    }
+
+    /// A step has failed: what was begun is taken back as long as it can be.
+    private mutating func end(_ failure: OperationFailure) -> Action {
+        guard isBeyondReturn else { return reverse(Reversal(failure: failure)) }
+        state = .recordingOutcome(.failed(failure))
+        return .recordOutcome(.failed(failure))
     }
 
     private mutating func reverse(_ reversal: Reversal) -> Action {

@@ -17,6 +17,9 @@ final class OperationRun: Sendable {
     private let logger: Logger
     private let state: Mutex<State>
 
+    /// What an operation that only goes forward has at least when it is taken up: it may have been nobody's for long.
+    private static let leastTimeForward: Duration = .seconds(60)
+
     /// - Parameter timeLeft: until the deadline.
     init(
         context: OperationContext, handler: any OperationHandler, timeLeft: Duration,
@@ -24,7 +27,6 @@ final class OperationRun: Sendable {
     ) {
         self.context = context
         self.handler = handler
-        self.timeLeft = timeLeft
         self.ledger = ledger
         var logger = logger
         logger[metadataKey: "operation.id"] = .string(context.operation.id)
@@ -37,7 +39,9 @@ final class OperationRun: Sendable {
         }
         var machine = OperationMachine(
             steps: steps, undoing: standing.undoing,
-            pointOfNoReturn: handler.pointOfNoReturn.flatMap { name in steps.firstIndex { $0.name == name } })
+            pointOfNoReturn: handler.pointOfNoReturn.flatMap { name in steps.firstIndex { $0.name == name } },
+            isBounded: handler.isBounded)
+        self.timeLeft = machine.isIrrevocable ? max(timeLeft, Self.leastTimeForward) : timeLeft
         if standing.isCancelled { _ = machine.on(.cancelled) }
         state = Mutex(State(machine: machine))
     }

@@ -10,13 +10,13 @@ import Testing
     /// Two steps; the second has nothing to take back.
     private func machine(
         _ first: Machine.Record = .none, _ second: Machine.Record = .none, undoing: OperationFailure?? = nil,
-        pointOfNoReturn: Int? = nil
+        pointOfNoReturn: Int? = nil, isBounded: Bool = false
     ) -> Machine {
         Machine(
             steps: [
                 Machine.Step("make", canUndo: true, record: first),
                 Machine.Step("tell", canUndo: false, record: second),
-            ], undoing: undoing, pointOfNoReturn: pointOfNoReturn)
+            ], undoing: undoing, pointOfNoReturn: pointOfNoReturn, isBounded: isBounded)
     }
 
     private func expect(
@@ -199,6 +199,51 @@ import Testing
         expect(
             machine(pointOfNoReturn: 1),
             [(.begin, .recordBeginning(0)), (.recorded, .run(0)), (.cancelled, .interrupt)])
+    }
+
+    @Test func `once the step of no return is done, a failure leaves what was done`() {
+        expect(
+            machine(pointOfNoReturn: 0),
+            [
+                (.begin, .recordBeginning(0)), (.recorded, .run(0)), (.finished(.done), .recordEnd(0)),
+                (.recorded, .recordBeginning(1)), (.recorded, .run(1)),
+                (.failed(Self.failure), .recordOutcome(.failed(Self.failure))), (.recorded, .stop),
+            ])
+        // Its own failure takes back what was before.
+        expect(
+            machine(.ended, pointOfNoReturn: 1),
+            [
+                (.begin, .recordBeginning(1)), (.recorded, .run(1)),
+                (.failed(Self.failure), .recordUndoing(Self.failure)), (.recorded, .recordUndoBeginning(0)),
+            ])
+    }
+
+    @Test func `what is bounded ends at its deadline with the first step that is not done at once`() {
+        func expired(_ reason: String) -> OperationFailure {
+            OperationFailure(Self.expired.code, Self.expired.message + ": " + reason)
+        }
+        let waiting = OperationStep.Outcome.waiting(reason: "it boots", after: .seconds(9))
+        let begin: [(Machine.Event, Machine.Action)] = [
+            (.begin, .recordBeginning(1)), (.recorded, .run(1)), (.expired, .none), (.cancelled, .none),
+        ]
+        let bounded = machine(.ended, pointOfNoReturn: 0, isBounded: true)
+        expect(bounded, begin + [(.finished(.done), .recordEnd(1)), (.recorded, .recordOutcome(.succeeded))])
+        expect(bounded, begin + [(.stumbled(reason: "busy"), .recordOutcome(.failed(expired("busy"))))])
+        expect(bounded, begin + [(.finished(waiting), .recordOutcome(.failed(expired("it boots"))))])
+        expect(
+            bounded,
+            [
+                (.begin, .recordBeginning(1)), (.recorded, .run(1)),
+                (.stumbled(reason: "busy"), .pause(Machine.firstPause, reason: "busy")), (.expired, .interrupt),
+                (.pauseEnded, .recordOutcome(.failed(expired("busy")))), (.recorded, .stop),
+            ])
+        // As long as the step of no return is not done, what was before it is taken back.
+        expect(
+            machine(.ended, .begun, pointOfNoReturn: 1, isBounded: true),
+            begin + [
+                (.stumbled(reason: "busy"), .recordUndoing(expired("busy"))), (.recorded, .recordUndoBeginning(0)),
+            ]
+        )
     }
 
     @Test func `what has been undone or has ended is not stopped again`() {
