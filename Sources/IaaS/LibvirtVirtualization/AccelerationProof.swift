@@ -4,8 +4,8 @@ import Virtualization
 /// Proves that KVM works by a guest that runs on it: its boot sector switches the machine off, and it is gone within
 /// seconds, or it never was.
 struct AccelerationProof {
-    static let name = ResourceName.random(.instance)
-    private static var volume: String { "\(name).seed" }
+    static let name = ResourceName.accelerationProof
+    static var volume: String { "\(name).seed" }
 
     /// `mov dx, 0x604; mov ax, 0x2000; out dx, ax; hlt`: ACPI's "sleep, type 0" in the register where SeaBIOS has put it on
     /// both of QEMU's PC machines.
@@ -14,8 +14,9 @@ struct AccelerationProof {
         return code + [UInt8](repeating: 0, count: 510 - code.count) + [0x55, 0xAA]
     }
 
-    /// Blocks for at most ten seconds.
+    /// Blocks for at most ten seconds. Removes what is left of a proof that was killed.
     static func run(on connection: LibvirtConnection) throws(VirtualizationError) -> Bool {
+        try removeRemains(on: connection)
         guard connection.claimsKVM() else { return false }
         return try unsafe connection.withPool(LibvirtStorage.instancePool) { pool throws(VirtualizationError) in
             try unsafe connection.createVolume(StorageXML.raw(name: volume, capacity: 1 << 20), in: pool)
@@ -33,6 +34,15 @@ struct AccelerationProof {
             }
             _ = try unsafe connection.withDomain(name) { domain in unsafe connection.destroy(domain) }
             return false
+        }
+    }
+
+    private static func removeRemains(on connection: LibvirtConnection) throws(VirtualizationError) {
+        try unsafe connection.withDomain(name) { domain throws(VirtualizationError) in
+            try unsafe connection.powerOff(domain)
+        }
+        try unsafe connection.withPool(LibvirtStorage.instancePool) { pool throws(VirtualizationError) in
+            try unsafe connection.deleteVolume(volume, in: pool)
         }
     }
 

@@ -83,18 +83,29 @@ import Virtualization
         #expect(try await driver.state(of: instance.name) == .running)
         for _ in 0..<2 { try await driver.powerOff(instance.name) }
         for _ in 0..<2 { try await driver.requestShutdown(instance.name) }
-        for _ in 0..<2 { try await driver.undefine(instance.name) }
+        for _ in 0..<2 { try await driver.undefine(instance) }
         for _ in 0..<2 { try await driver.removeVolumes(of: instance.name) }
         for _ in 0..<2 { try await driver.removeNetwork(instance.network) }
         let inventory = try await driver.inventory()
         #expect(inventory == HostInventory(instances: [], networks: [], volumes: []))
     }
 
+    @Test func `what is left of a proof of acceleration that was killed goes with the next one`() async throws {
+        let isProven = try await driver.call { connection throws(VirtualizationError) in
+            try connection.withPool(LibvirtStorage.instancePool) { pool throws(VirtualizationError) in
+                try connection.createVolume(StorageXML.raw(name: AccelerationProof.volume, capacity: 1 << 20), in: pool)
+            }
+            return try AccelerationProof.run(on: connection)
+        }
+        #expect(!isProven)
+        #expect(try await driver.inventory().volumes.isEmpty)
+    }
+
     @Test func `a running domain is unplugged when it is undefined`() async throws {
         let instance = InstanceSpecification.sample()
         try await make(instance)
         try await driver.start(instance.name)
-        try await driver.undefine(instance.name)
+        try await driver.undefine(instance)
         #expect(try await driver.state(of: instance.name) == nil)
     }
 
