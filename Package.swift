@@ -148,6 +148,7 @@ let package = Package(
                 .embedInCode("Migrations/V0016__hand_ranges_over.sql"),
                 .embedInCode("Migrations/V0018__lower_quotas_later.sql"),
                 .embedInCode("Migrations/V0019__begin_use_anew.sql"),
+                .embedInCode("Migrations/V0021__settle_instances.sql"),
             ]),
 
         // MARK: DaaS — databases per tenant

@@ -24,6 +24,7 @@ package final class FakeHypervisor: VirtualizationDriver {
         var domains: [ResourceName: Domain] = [:]
         var consoles: [ResourceName: [UInt8]] = [:]
         var failures: [Call: [VirtualizationError]] = [:]
+        var interludes: [Call: [@Sendable () async -> Void]] = [:]
         var starts = 0
         var isServing = true
         var listensToPower = true
@@ -42,6 +43,16 @@ package final class FakeHypervisor: VirtualizationDriver {
     /// The next calls of this kind fail with these, one each.
     package func fail(_ call: Call, with errors: [VirtualizationError]) {
         state.withLock { $0.failures[call, default: []] += errors }
+    }
+
+    /// The failures that are left for this kind of call are not to come.
+    package func forgive(_ call: Call) {
+        state.withLock { $0.failures[call] = nil }
+    }
+
+    /// The next call of this kind takes as long as `body`. What an inventory shows is how it was before.
+    package func meanwhile(_ call: Call, _ body: @escaping @Sendable () async -> Void) {
+        state.withLock { $0.interludes[call, default: []].append(body) }
     }
 
     /// Whether probes are answered.
@@ -120,7 +131,11 @@ package final class FakeHypervisor: VirtualizationDriver {
         for listener in listeners { listener.yield(InstanceEvent(name: name, state: new)) }
     }
 
-    private func pass(_ call: Call) throws(VirtualizationError) {
+    private func pass(_ call: Call) async throws(VirtualizationError) {
+        let interlude = state.withLock { state in
+            state.interludes[call]?.isEmpty == false ? state.interludes[call]?.removeFirst() : nil
+        }
+        await interlude?()
         let failure = state.withLock { state -> VirtualizationError? in
             guard state.failures[call]?.isEmpty == false else { return nil }
             return state.failures[call]?.removeFirst()
@@ -138,18 +153,17 @@ package final class FakeHypervisor: VirtualizationDriver {
     // MARK: VirtualizationDriver
 
     package func host() async throws(VirtualizationError) -> HostDescription {
-        try pass(.host)
+        try await pass(.host)
         return HostDescription(hypervisor: "fake 1", cores: 2, memory: 24 << 30, isAccelerated: false)
     }
 
     package func images() async throws(VirtualizationError) -> [BaseImage] {
-        try pass(.images)
+        try await pass(.images)
         return [Self.image]
     }
 
     package func inventory() async throws(VirtualizationError) -> HostInventory {
-        try pass(.inventory)
-        return state.withLock { state in
+        let inventory = state.withLock { state in
             HostInventory(
                 instances: state.domains.values.map {
                     InstanceObservation(
@@ -160,22 +174,24 @@ package final class FakeHypervisor: VirtualizationDriver {
                 networks: Array(state.networks.keys),
                 volumes: Array(Set(state.disks.keys).union(state.seeds.keys)))
         }
+        try await pass(.inventory)
+        return inventory
     }
 
     package func ensureNetwork(_ network: NetworkSpecification) async throws(VirtualizationError) {
-        try pass(.ensureNetwork)
+        try await pass(.ensureNetwork)
         state.withLock { $0.networks[network.name] = network }
     }
 
     package func removeNetwork(_ name: ResourceName) async throws(VirtualizationError) {
-        try pass(.removeNetwork)
+        try await pass(.removeNetwork)
         let isInUse = state.withLock { state in state.domains.values.contains { $0.specification.network == name } }
         guard !isInUse else { throw VirtualizationError(.inUse, "the network has machines") }
         state.withLock { $0.networks[name] = nil }
     }
 
     package func createDisk(_ instance: InstanceSpecification) async throws(VirtualizationError) {
-        try pass(.createDisk)
+        try await pass(.createDisk)
         let present = disk(of: instance.name)
         guard present ?? instance.disk == instance.disk else {
             throw VirtualizationError(.conflict, "the disk has another size")
@@ -184,19 +200,22 @@ package final class FakeHypervisor: VirtualizationDriver {
     }
 
     package func growDisk(_ instance: InstanceSpecification) async throws(VirtualizationError) {
-        try pass(.growDisk)
+        try await pass(.growDisk)
         guard let present = disk(of: instance.name) else { throw VirtualizationError(.notFound, "there is no disk") }
         guard present <= instance.disk else { throw VirtualizationError(.conflict, "a disk does not shrink") }
         state.withLock { $0.disks[instance.name] = instance.disk }
     }
 
     package func createSeed(_ instance: InstanceSpecification) async throws(VirtualizationError) {
-        try pass(.createSeed)
+        try await pass(.createSeed)
         state.withLock { $0.seeds[instance.name] = instance.authorizedKeys }
     }
 
     package func removeVolumes(of name: ResourceName) async throws(VirtualizationError) {
-        try pass(.removeVolumes)
+        try await pass(.removeVolumes)
+        guard state.withLock({ $0.domains[name] == nil }) else {
+            throw VirtualizationError(.inUse, "the domain is still defined")
+        }
         state.withLock { state in
             state.disks[name] = nil
             state.seeds[name] = nil
@@ -204,7 +223,7 @@ package final class FakeHypervisor: VirtualizationDriver {
     }
 
     package func define(_ instance: InstanceSpecification) async throws(VirtualizationError) {
-        try pass(.define)
+        try await pass(.define)
         guard state.withLock({ $0.networks[instance.network] != nil }) else {
             throw VirtualizationError(.notFound, "there is no network \(instance.network)")
         }
@@ -215,45 +234,45 @@ package final class FakeHypervisor: VirtualizationDriver {
     }
 
     package func start(_ name: ResourceName) async throws(VirtualizationError) {
-        try pass(.start)
+        try await pass(.start)
         guard try domain(name).state != .running else { return }
         state.withLock { $0.starts += 1 }
         change(name, to: crashesAtOnce ? .crashed : .running)
     }
 
     package func requestShutdown(_ name: ResourceName) async throws(VirtualizationError) {
-        try pass(.requestShutdown)
+        try await pass(.requestShutdown)
         _ = try domain(name)
         if listensToPower { change(name, to: .shutOff) }
     }
 
     package func powerOff(_ name: ResourceName) async throws(VirtualizationError) {
-        try pass(.powerOff)
+        try await pass(.powerOff)
         if state.withLock({ $0.domains[name] != nil }) { change(name, to: .shutOff) }
     }
 
     package func reboot(_ name: ResourceName) async throws(VirtualizationError) {
-        try pass(.reboot)
+        try await pass(.reboot)
         _ = try domain(name)
     }
 
-    package func undefine(_ name: ResourceName) async throws(VirtualizationError) {
-        try pass(.undefine)
+    package func undefine(_ instance: InstanceSpecification) async throws(VirtualizationError) {
+        try await pass(.undefine)
         state.withLock { state in
-            state.domains[name] = nil
-            state.consoles[name] = nil
+            state.domains[instance.name] = nil
+            state.consoles[instance.name] = nil
         }
     }
 
     package func state(of name: ResourceName) async throws(VirtualizationError) -> DomainState? {
-        try pass(.state)
+        try await pass(.state)
         return state.withLock { $0.domains[name]?.state }
     }
 
     package func probe(
         _ probe: ReadinessProbe, address: String, timeout: Duration
     ) async throws(VirtualizationError) -> Bool {
-        try pass(.probe)
+        try await pass(.probe)
         return state.withLock { state in
             state.isServing
                 && state.domains.values.contains { $0.specification.address == address && $0.state == .running }
@@ -263,7 +282,7 @@ package final class FakeHypervisor: VirtualizationDriver {
     package func consoleLog(
         of name: ResourceName, from offset: Int64, limit: Int
     ) async throws(VirtualizationError) -> [UInt8] {
-        try pass(.consoleLog)
+        try await pass(.consoleLog)
         return state.withLock { Array(($0.consoles[name] ?? []).dropFirst(Int(offset)).prefix(limit)) }
     }
 

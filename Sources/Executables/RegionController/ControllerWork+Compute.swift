@@ -11,8 +11,9 @@ extension ControllerWork {
                 handlers: ComputeOperation.refusals, duties: InstanceReconciler.dutiesWithoutCompute)
         }
         let driver = LibvirtDriver(uri: uri, agentSocket: configuration.hypervisorAgent, logger: logger)
+        let turns = InstanceTurns()
         return ControllerWork(
-            handlers: ComputeOperation.all(driver: driver),
-            duties: InstanceReconciler.duties(driver: driver, logger: logger))
+            handlers: ComputeOperation.all(driver: driver, turns: turns),
+            duties: InstanceReconciler.duties(driver: driver, turns: turns, logger: logger))
     }
 }

@@ -75,18 +75,26 @@ extension LibvirtDriver {
         }
     }
 
-    package func undefine(_ name: ResourceName) async throws(VirtualizationError) {
+    package func undefine(_ instance: InstanceSpecification) async throws(VirtualizationError) {
         try await call { [self] connection throws(VirtualizationError) in
-            _ = try unsafe connection.withDomain(name) { domain throws(VirtualizationError) in
+            try unsafe connection.withDomain(instance.name) { domain throws(VirtualizationError) in
                 try unsafe connection.powerOff(domain)
-                if !connection.isSimulated { try unsafe releaseAddresses(of: domain, on: connection) }
+            }
+            // Whether there is a domain or not: who defines it reserves first, and may have been interrupted in between.
+            if connection.isSimulated {
+                simulation.undefine(instance.name)
+            } else {
+                try unsafe connection.withNetwork(instance.network) { network throws(VirtualizationError) in
+                    try unsafe connection.removeReservation(of: instance.macAddress, in: network)
+                }
+            }
+            try unsafe connection.withDomain(instance.name) { domain throws(VirtualizationError) in
                 guard unsafe virDomainUndefineFlags(domain, connection.undefineFlags) == 0 else {
                     throw LibvirtFailure.last("removing the domain")
                 }
             }
-            simulation.undefine(name)
             try unsafe connection.withPool(LibvirtStorage.instancePool) { pool throws(VirtualizationError) in
-                try unsafe connection.deleteVolume(Self.file(of: name, .consoleLog), in: pool)
+                try unsafe connection.deleteVolume(Self.file(of: instance.name, .consoleLog), in: pool)
             }
         }
     }
@@ -140,20 +148,6 @@ extension LibvirtDriver {
             logger.info("guests will run", metadata: ["accelerator": "\(proven.rawValue)"])
             known = proven
             return proven
-        }
-    }
-
-    private func releaseAddresses(
-        of domain: OpaquePointer, on connection: LibvirtConnection
-    ) throws(VirtualizationError) {
-        let scan = try unsafe connection.description(of: domain)
-        let networks = scan.all("domain/devices/interface/source").compactMap { $0.attributes["network"] }
-        let macAddresses = scan.all("domain/devices/interface/mac").compactMap { $0.attributes["address"] }
-        for (network, macAddress) in zip(networks, macAddresses) {
-            guard let name = ResourceName(network) else { continue }
-            try unsafe connection.withNetwork(name) { network throws(VirtualizationError) in
-                try unsafe connection.removeReservation(of: macAddress, in: network)
-            }
         }
     }
 }

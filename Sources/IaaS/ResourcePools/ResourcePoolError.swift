@@ -59,6 +59,9 @@ package struct ResourcePoolError: Error, Sendable, CustomStringConvertible {
             self.init(
                 .invalidValue(field: "", rule: "has a value that is out of range"), "a value is out of range",
                 cause: error)
+        case _ where error.condition == .serializationFailure:
+            // Nothing was done, and the same may succeed when it is done again.
+            self.init(.unavailable, "others change the same now; try again", cause: error)
         default:
             let isAway = error.sqlState == nil || error.condition == .unavailable || error.condition == .cancelled
             self.init(

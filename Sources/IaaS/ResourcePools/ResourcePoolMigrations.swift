@@ -9,6 +9,7 @@ package enum ResourcePoolMigrations {
             ("V0016__hand_ranges_over.sql", PackageResources.V0016__hand_ranges_over_sql),
             ("V0018__lower_quotas_later.sql", PackageResources.V0018__lower_quotas_later_sql),
             ("V0019__begin_use_anew.sql", PackageResources.V0019__begin_use_anew_sql),
+            ("V0021__settle_instances.sql", PackageResources.V0021__settle_instances_sql),
         ]
     }
 }

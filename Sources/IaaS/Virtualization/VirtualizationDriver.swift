@@ -28,8 +28,9 @@ package protocol VirtualizationDriver: Sendable {
     /// Pulls the plug.
     func powerOff(_ name: ResourceName) async throws(VirtualizationError)
     func reboot(_ name: ResourceName) async throws(VirtualizationError)
-    /// Removes the domain, its address reservation and its console log; pulls the plug first when it runs.
-    func undefine(_ name: ResourceName) async throws(VirtualizationError)
+    /// Removes the domain, its address reservation and its console log, each also when the others are not there; pulls the plug
+    /// first when it runs.
+    func undefine(_ instance: InstanceSpecification) async throws(VirtualizationError)
 
     func state(of name: ResourceName) async throws(VirtualizationError) -> DomainState?
     /// Tries the probe once, from where the instance's network can be reached; false when there is no good answer in time.

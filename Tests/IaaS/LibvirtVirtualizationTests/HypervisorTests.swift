@@ -23,7 +23,7 @@ struct HypervisorTests {
     }
 
     private func remove(_ instance: InstanceSpecification, from hypervisor: HypervisorFixture) async throws {
-        try await hypervisor.driver.undefine(instance.name)
+        try await hypervisor.driver.undefine(instance)
         try await hypervisor.driver.removeVolumes(of: instance.name)
         try await hypervisor.driver.removeNetwork(instance.network)
     }
@@ -170,15 +170,34 @@ struct HypervisorTests {
                 try connection.reserve(instance.address, for: "52:54:00:0a:0b:0e", in: network)
             }
         }
+        // Whoever was interrupted between reservation and definition leaves the one without the other.
+        let reserved = {
+            try await driver.call { connection throws(VirtualizationError) in
+                try connection.withNetwork(instance.network) { network throws(VirtualizationError) in
+                    try connection.description(ofNetwork: network).all("network/ip/dhcp/host")
+                        .compactMap { $0.attributes["mac"] }
+                }
+            }
+        }
+        var interrupted = instance
+        interrupted.macAddress = "52:54:00:0a:0b:0e"
+        #expect(try await reserved() == ["52:54:00:0a:0b:0e"])
+        try await driver.undefine(interrupted)
+        #expect(try await reserved() == [])
+        try await driver.call { connection throws(VirtualizationError) in
+            _ = try connection.withNetwork(instance.network) { network throws(VirtualizationError) in
+                try connection.reserve(instance.address, for: "52:54:00:0a:0b:0e", in: network)
+            }
+        }
         try await driver.define(instance)
         await #expect {
             try await driver.define(rival)
         } throws: {
             ($0 as? VirtualizationError)?.code == .conflict
         }
-        try await driver.undefine(instance.name)
+        try await driver.undefine(instance)
         try await driver.define(rival)
-        try await driver.undefine(rival.name)
+        try await driver.undefine(rival)
         for one in [instance, rival] { try await driver.removeVolumes(of: one.name) }
         try await driver.removeNetwork(instance.network)
         try await expectNothingLeft(on: hypervisor)

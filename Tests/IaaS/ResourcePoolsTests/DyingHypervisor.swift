@@ -75,8 +75,8 @@ final class DyingHypervisor: VirtualizationDriver {
     func reboot(_ name: ResourceName) async throws(VirtualizationError) {
         try await call { () throws(VirtualizationError) in try await inner.reboot(name) }
     }
-    func undefine(_ name: ResourceName) async throws(VirtualizationError) {
-        try await call { () throws(VirtualizationError) in try await inner.undefine(name) }
+    func undefine(_ instance: InstanceSpecification) async throws(VirtualizationError) {
+        try await call { () throws(VirtualizationError) in try await inner.undefine(instance) }
     }
     func state(of name: ResourceName) async throws(VirtualizationError) -> DomainState? {
         try await call { () throws(VirtualizationError) in try await inner.state(of: name) }

@@ -17,13 +17,7 @@ struct InstanceOperationTests {
         guard let instance else { return nil }
         let id = try await fixture.ask(.create(PoolFixture.instance(instance, more: more)))
         #expect(try await fixture.ended(id).phase == .succeeded)
-        return try await asked(fixture, instance)
-    }
-
-    private func asked(_ fixture: PoolFixture, _ name: String) async throws -> AskedInstance {
-        // Reading needs no term.
-        let store = PoolStore(leader: LeaderContext(control: fixture.pool, fencingToken: 0))
-        return try #require(try await store.instances().first { $0.name == name })
+        return try await fixture.asked(instance)
     }
 
     @Test func `an instance is made, ready with its address, and removed with everything`() async throws {
@@ -165,7 +159,9 @@ struct InstanceOperationTests {
                 fixture.driver.write(console: Array(repeating: UInt8(ascii: "x"), count: 400_000), of: made.resource)
                 fixture.driver.write(console: Array("the end".utf8), of: made.resource)
                 let duty = try #require(
-                    InstanceReconciler.duties(driver: fixture.driver, logger: .quiet).first { $0.name == "consoles" })
+                    InstanceReconciler.duties(
+                        driver: fixture.driver, turns: fixture.turns, logger: .quiet
+                    ).first { $0.name == "consoles" })
                 try await withThrowingTaskGroup(of: Void.self) { group in
                     group.addTask { try? await duty.run(leader) }
                     let log = try await fixture.gateway.console(

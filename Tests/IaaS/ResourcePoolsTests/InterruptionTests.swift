@@ -16,7 +16,7 @@ struct InterruptionTests {
     ) async throws -> OperationStatus {
         try await fixture.withLeader { leader in
             let engine = OperationEngine(
-                leader: leader, handlers: ComputeOperation.all(driver: driver), logger: .quiet)
+                leader: leader, handlers: ComputeOperation.all(driver: driver, turns: InstanceTurns()), logger: .quiet)
             await withTaskGroup(of: Void.self) { group in
                 group.addTask { try? await engine.run() }
                 group.addTask { await driver.waitForDeath() }

@@ -40,6 +40,36 @@ struct LedgerTests {
         }
     }
 
+    /// As the end of an operation and every other request do.
+    @Test func `a change locks the pool before the instance`() async throws {
+        try await PoolFixture.run { fixture in
+            try await fixture.makeNetwork()
+            try await fixture.end(try await fixture.ask(.create(PoolFixture.instance("one"))))
+            let change = try await fixture.pool.withTransaction { connection in
+                try await connection.query(
+                    PostgresStatement("select control.lock_pool($1)"), [.text(PoolFixture.tenant.rawValue)])
+                let change = Task { try await fixture.ask(.update(PoolFixture.instance("one", vcpus: 2))) }
+                try await fixture.until("the change waits") {
+                    try await connection.query(
+                        PostgresStatement(
+                            """
+                            select exists (
+                                select from pg_locks l join pg_database d on d.oid = l.database
+                                where l.locktype = 'advisory' and not l.granted and d.datname = current_database())
+                            """))[0].bool(0) ? true : nil
+                }
+                try await connection.query(PostgresStatement("select from control.instance for update nowait"))
+                return change
+            }
+            #expect(try await !change.value.isEmpty)
+        }
+    }
+
+    @Test(arguments: ["40P01", "40001"]) func `a request that lost to another may be asked again`(_ sqlState: String) {
+        #expect(
+            ResourcePoolError(PostgresError(.server, "deadlock detected", sqlState: sqlState)).reason == .unavailable)
+    }
+
     /// The ends of the two operations, and who has the addresses then.
     @Test(arguments: [("succeeded", "succeeded", PoolFixture.other), ("failed", "cancelled", PoolFixture.tenant)])
     func `addresses go from one tenant to another, or stay`(going: String, coming: String, owner: TenantID) async throws

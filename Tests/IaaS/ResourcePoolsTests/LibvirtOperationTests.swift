@@ -22,7 +22,7 @@ struct LibvirtOperationTests {
     private static let acts:
         [(name: String, kind: String, act: @Sendable (LibvirtDriver, AskedInstance) async throws -> Void)] = [
             ("destroy", "stopped", { try await $0.powerOff($1.resource) }),
-            ("undefine", "missing", { try await $0.undefine($1.resource) }),
+            ("undefine", "missing", { try await $0.undefine($1.specification) }),
             (
                 "setmem", "changed",
                 { driver, made in
@@ -51,7 +51,7 @@ struct LibvirtOperationTests {
                     let creation = try await fixture.ask(.create(PoolFixture.instance("one")))
                     #expect(try await fixture.ended(creation).phase == .succeeded)
                     let made = try #require(try await PoolStore(leader: leader).instances().first)
-                    let reconciler = InstanceReconciler(driver: driver, logger: .quiet)
+                    let reconciler = InstanceReconciler(driver: driver, turns: fixture.turns, logger: .quiet)
                     try await withThrowingTaskGroup(of: Void.self) { group in
                         group.addTask { try? await reconciler.run(leader: leader) }
                         for (name, kind, act) in Self.acts {
@@ -108,7 +108,7 @@ struct LibvirtOperationTests {
                     #expect(seen.memory == 256 << 20)
                     #expect(seen.uuid == made.id)
                     #expect(seen.state == .running)
-                    let reconciler = InstanceReconciler(driver: driver, logger: .quiet)
+                    let reconciler = InstanceReconciler(driver: driver, turns: fixture.turns, logger: .quiet)
                     #expect(try await reconciler.pass(leader: leader) == [])
                     #expect(try await fixture.gateway.drifts(acting: nil) == [])
                     try await driver.powerOff(made.resource)

@@ -9,6 +9,7 @@ import ResourcePools
 import SchemaMigration
 import TenantRegistry
 import TestSupport
+import Testing
 import Virtualization
 
 /// A control database of its own with a host, an image and two tenants, a fake hypervisor, and the way in of the gateway and
@@ -17,6 +18,7 @@ struct PoolFixture: Sendable {
     let pool: PostgresPool
     let gateway: PoolDatabase
     let driver = FakeHypervisor()
+    let turns = InstanceTurns()
 
     static let tenant = TenantID("h1")!
     static let other = TenantID("h2")!
@@ -176,6 +178,34 @@ struct PoolFixture: Sendable {
         }
     }
 
+    private static let cancelStatement = PostgresStatement("select control.cancel_operation('region', 'test', $1)")
+
+    func cancel(_ id: String) async throws {
+        try await pool.query(Self.cancelStatement, [.uuid(id)])
+    }
+
+    /// Waits until the operation is at this step.
+    func reaches(_ id: String, step: String) async throws {
+        try await until("operation \(id) is at \(step)") { try await status(id).step == step ? true : nil }
+    }
+
+    /// A network and an instance, ready, made by the engine at work.
+    @discardableResult
+    func makeInstance(_ name: String = "one", more: String = "") async throws -> AskedInstance {
+        let network = try await gateway.createNetwork(Self.network(), of: Self.tenant, acting: nil, actor: "test")
+        #expect(try await ended(network).phase == .succeeded)
+        let id = try await ask(.create(Self.instance(name, more: more)))
+        #expect(try await ended(id).phase == .succeeded)
+        return try await asked(name)
+    }
+
+    /// As the controller has it.
+    func asked(_ name: String) async throws -> AskedInstance {
+        // Reading needs no term.
+        let store = PoolStore(leader: LeaderContext(control: pool, fencingToken: 0))
+        return try #require(try await store.instances().first { $0.name == name })
+    }
+
     struct Late: Error, CustomStringConvertible {
         let description: String
     }
@@ -223,7 +253,7 @@ struct PoolFixture: Sendable {
             var settings = OperationEngine.Settings()
             settings.interval = .milliseconds(100)
             let engine = OperationEngine(
-                leader: leader, handlers: ComputeOperation.all(driver: driver), settings: settings,
+                leader: leader, handlers: ComputeOperation.all(driver: driver, turns: turns), settings: settings,
                 logger: Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() }))
             return try await withThrowingTaskGroup(of: Void.self) { group in
                 group.addTask { try await engine.run() }

@@ -25,9 +25,11 @@ struct ReconcilerTests {
                 #expect(try await fixture.ended(id).phase == .succeeded)
                 let made = try #require(try await PoolStore(leader: leader).instances().first)
                 let reconciler = InstanceReconciler(
-                    driver: fixture.driver, interval: .milliseconds(100), logger: .quiet)
+                    driver: fixture.driver, turns: fixture.turns, interval: .milliseconds(100), logger: .quiet)
+                let readiness = ReadinessWatch(driver: fixture.driver)
                 return try await withThrowingTaskGroup(of: Void.self) { group in
                     group.addTask { try? await reconciler.run(leader: leader) }
+                    group.addTask { try? await readiness.run(leader: leader) }
                     let result = try await body(fixture, made, leader)
                     group.cancelAll()
                     return result

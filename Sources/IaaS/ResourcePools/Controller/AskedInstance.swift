@@ -32,8 +32,11 @@ package struct AskedInstance: Sendable, Hashable {
     package let reason: String?
     /// Since when it runs; nil when it does not.
     package let runningFor: Duration?
-    /// Since the operation under way was asked for, or the last one ended.
-    package let changedFor: Duration
+    /// When the operation under way was asked for, or the last one ended, in microseconds since 1970: what was read of an
+    /// instance holds as long as this stays.
+    package let changedAt: Int64
+    /// Since the operation under way has last asked the guest to power off; nil when it has not, or it was started since.
+    package let shutdownAskedFor: Duration?
     package let restarts: Int
     package let restartedFor: Duration?
     package let policy: DriftPolicy
@@ -50,7 +53,9 @@ package struct AskedInstance: Sendable, Hashable {
         coalesce((i.previous ->> 'running')::boolean, i.running),
         i.probe, i.probe_deadline, i.state, i.operation is not null, i.is_running, i.ready, i.reason,
         extract(epoch from clock_timestamp() - i.started_at)::double precision,
-        extract(epoch from clock_timestamp() - i.changed_at)::double precision,
+        i.changed_at,
+        case when i.shutdown_operation = i.operation and i.shutdown_asked_at >= coalesce(i.started_at, '-infinity')
+             then extract(epoch from clock_timestamp() - i.shutdown_asked_at)::double precision end,
         i.restarts, extract(epoch from clock_timestamp() - i.restarted_at)::double precision,
         coalesce(p.drift_policy, 'report')
         """
@@ -66,7 +71,7 @@ package struct AskedInstance: Sendable, Hashable {
         guard let resource = ResourceName(try row.string(3)), let network = ResourceName(try row.string(4)),
             let probe = ReadinessProbe(json: try row.string(18)),
             let state = InstanceState(rawValue: try row.string(20)),
-            let policy = DriftPolicy(rawValue: try row.string(29))
+            let policy = DriftPolicy(rawValue: try row.string(30))
         else { throw PostgresError(.decoding, "an instance's row is of another version") }
         var specification = InstanceSpecification(
             name: resource, uuid: id, virtualCPUs: Int(try row.int8(8)), memory: try row.int8(9),
@@ -88,9 +93,10 @@ package struct AskedInstance: Sendable, Hashable {
         isReady = try row.bool(23)
         reason = try row.optionalString(24)
         runningFor = try row.optionalFloat8(25).map { .seconds($0) }
-        changedFor = .seconds(try row.float8(26))
-        restarts = Int(try row.int4(27))
-        restartedFor = try row.optionalFloat8(28).map { .seconds($0) }
+        changedAt = try row.timestamptz(26)
+        shutdownAskedFor = try row.optionalFloat8(27).map { .seconds($0) }
+        restarts = Int(try row.int4(28))
+        restartedFor = try row.optionalFloat8(29).map { .seconds($0) }
         self.policy = policy
     }
 }

@@ -7,6 +7,8 @@ package struct ComputeOperation: OperationHandler {
     package let kind: String
     package let steps: [OperationStep]
     package let pointOfNoReturn: String?
+    /// A hypervisor may refuse for ever, and what is not done then can be asked for again.
+    package let isBounded = true
 
     init(_ kind: String, _ steps: [OperationStep], pointOfNoReturn: String? = nil) {
         self.kind = kind
@@ -15,9 +17,11 @@ package struct ComputeOperation: OperationHandler {
     }
 
     /// Everything that networks and instances need.
-    package static func all(driver: any VirtualizationDriver) -> [any OperationHandler] {
+    ///
+    /// - Parameter turns: shared with the reconciler.
+    package static func all(driver: any VirtualizationDriver, turns: InstanceTurns) -> [any OperationHandler] {
         let networks = NetworkWork(driver: driver)
-        let instances = InstanceWork(driver: driver)
+        let instances = InstanceWork(driver: driver, turns: turns)
         return [
             networks.create, networks.delete, instances.create, instances.start, instances.stop, instances.reboot,
             instances.update, instances.delete,

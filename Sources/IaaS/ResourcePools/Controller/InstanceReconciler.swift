@@ -6,22 +6,33 @@ package import Virtualization
 /// may be missed.
 package struct InstanceReconciler: Sendable {
     private let driver: any VirtualizationDriver
+    private let turns: InstanceTurns
     private let interval: Duration
     private let logger: Logger
 
-    /// - Parameter interval: between looks when nothing happens.
-    package init(driver: any VirtualizationDriver, interval: Duration = .seconds(2), logger: Logger) {
+    /// - Parameters:
+    ///   - turns: shared with the operations.
+    ///   - interval: between looks when nothing happens.
+    package init(
+        driver: any VirtualizationDriver, turns: InstanceTurns, interval: Duration = .seconds(2), logger: Logger
+    ) {
         self.driver = driver
+        self.turns = turns
         self.interval = interval
         self.logger = logger
     }
 
-    /// What a leading controller does besides operations: this, the host's description, and consoles.
-    package static func duties(driver: any VirtualizationDriver, logger: Logger) -> [LeaderDuty] {
-        let reconciler = InstanceReconciler(driver: driver, logger: logger)
+    /// What a leading controller does besides operations: this, the readiness of machines, the host's description, and
+    /// consoles.
+    ///
+    /// - Parameter turns: shared with the operations.
+    package static func duties(driver: any VirtualizationDriver, turns: InstanceTurns, logger: Logger) -> [LeaderDuty] {
+        let reconciler = InstanceReconciler(driver: driver, turns: turns, logger: logger)
+        let readiness = ReadinessWatch(driver: driver)
         let consoles = ConsoleReader(driver: driver)
         return [
             LeaderDuty("instances", every: .seconds(1)) { try await reconciler.run(leader: $0) },
+            LeaderDuty("readiness", every: .seconds(1)) { try await readiness.run(leader: $0) },
             LeaderDuty("host", every: .seconds(3)) { leader in
                 try await PoolStore(leader: leader).record(try await driver.host(), try await driver.images())
             },
@@ -64,8 +75,9 @@ package struct InstanceReconciler: Sendable {
     /// - Returns: this look's suspects.
     package func pass(leader: LeaderContext, suspects: Set<String> = []) async throws -> Set<String> {
         let store = PoolStore(leader: leader)
-        let inventory = try await driver.inventory()
+        // The rows first: what is seen of an instance whose row has not changed since then is how it is now.
         let asked = try await store.instances()
+        let inventory = try await driver.inventory()
         let seen = Dictionary(inventory.instances.map { ($0.name, $0) }) { first, _ in first }
         let volumes = Set(inventory.volumes)
         var findings: [DriftFinding] = []
@@ -85,7 +97,6 @@ package struct InstanceReconciler: Sendable {
                     found: Self.description(of: stranger, in: inventory), action: .reported))
         }
         try await store.record(findings, in: .compute)
-        try await look(asked, seen, store)
         return Set(strangers.map(\.rawValue))
     }
 
@@ -103,13 +114,13 @@ package struct InstanceReconciler: Sendable {
         _ instance: AskedInstance, _ seen: InstanceObservation?, hasDisk: Bool, _ store: PoolStore,
         _ leader: LeaderContext
     ) async throws -> DriftFinding? {
-        if !instance.isBusy { try await store.observe(instance.id, seen?.state) }
+        guard !instance.isBusy, try await store.observe(instance, seen?.state) else { return nil }
         if instance.restarts > 0, instance.runningFor ?? .zero > DriftJudge.settledAfter {
             try await store.forgetRestarts(instance.id)
         }
         let verdict = DriftJudge.judge(instance, seen: seen, hasDisk: hasDisk)
         do {
-            try await act(verdict.act, on: instance, store, leader)
+            if verdict.act != .none { try await act(verdict.act, on: instance, store, leader) }
         } catch let error as VirtualizationError {
             // The next look tries again; others are not kept waiting.
             logger.warning(
@@ -119,36 +130,41 @@ package struct InstanceReconciler: Sendable {
         return verdict.finding
     }
 
+    /// Leaves an instance alone when something is under way or was since it was read: what there is to do is decided at the
+    /// next look.
     private func act(
         _ act: DriftJudge.Act, on instance: AskedInstance, _ store: PoolStore, _ leader: LeaderContext
     ) async throws {
-        guard act != .none else { return }
-        logger.info(
-            "an instance is being put right",
-            metadata: ["tenant.id": "\(instance.tenant)", "instance.id": "\(instance.id)", "act": "\(act)"])
-        switch act {
-        case .none: return
-        case .giveUp:
-            try await store.giveUp(
-                instance.id, reason: "it ended by itself \(DriftJudge.maximumRestarts) times after it was started again"
-            )
-        case .start:
-            guard try await store.countRestart(instance.id) else { return }
-            try await start(instance, store, leader)
-        case .define:
-            try await leader.requireLeadership()
-            try await driver.define(instance.specification)
-            if instance.isToRun { try await start(instance, store, leader) }
-        case .redefine:
-            try await leader.requireLeadership()
-            try await driver.powerOff(instance.resource)
-            try await store.observe(instance.id, .shutOff)
-            try await driver.define(instance.specification)
-            if instance.isToRun { try await start(instance, store, leader) }
-        case .powerOff:
-            try await leader.requireLeadership()
-            try await driver.powerOff(instance.resource)
-            try await store.observe(instance.id, .shutOff)
+        try await turns.takeIfFree(instance.id) {
+            guard let now = try await store.instance(instance.id), !now.isBusy, now.changedAt == instance.changedAt
+            else { return }
+            logger.info(
+                "an instance is being put right",
+                metadata: ["tenant.id": "\(instance.tenant)", "instance.id": "\(instance.id)", "act": "\(act)"])
+            switch act {
+            case .none: return
+            case .giveUp:
+                try await store.giveUp(
+                    instance,
+                    reason: "it ended by itself \(DriftJudge.maximumRestarts) times after it was started again")
+            case .start:
+                guard try await store.countRestart(of: instance) else { return }
+                try await start(instance, store, leader)
+            case .define:
+                try await leader.requireLeadership()
+                try await driver.define(instance.specification)
+                if instance.isToRun { try await start(instance, store, leader) }
+            case .redefine:
+                try await leader.requireLeadership()
+                try await driver.powerOff(instance.resource)
+                try await store.observe(instance.id, .shutOff)
+                try await driver.define(instance.specification)
+                if instance.isToRun { try await start(instance, store, leader) }
+            case .powerOff:
+                try await leader.requireLeadership()
+                try await driver.powerOff(instance.resource)
+                try await store.observe(instance.id, .shutOff)
+            }
         }
     }
 
@@ -156,30 +172,5 @@ package struct InstanceReconciler: Sendable {
         try await leader.requireLeadership()
         try await driver.start(instance.resource)
         try await store.observe(instance.id, .running)
-    }
-
-    // MARK: Readiness
-
-    /// Looks whether running machines still serve, eight at a time.
-    private func look(
-        _ asked: [AskedInstance], _ seen: [ResourceName: InstanceObservation], _ store: PoolStore
-    ) async throws {
-        let running = asked.filter { !$0.isBusy && $0.isRunning && seen[$0.resource]?.state == .running }
-        let readiness = Readiness(driver: driver)
-        try await withThrowingTaskGroup(of: Void.self) { group in
-            for (index, instance) in running.enumerated() {
-                if index >= 8 { try await group.next() }
-                group.addTask {
-                    let reason: String?
-                    do {
-                        reason = try await readiness.reason(instance)
-                    } catch let error as VirtualizationError {
-                        reason = "it could not be looked at: \(error.code)"
-                    }
-                    try await store.setReadiness(instance.id, reason: reason)
-                }
-            }
-            try await group.waitForAll()
-        }
     }
 }

@@ -4,9 +4,12 @@ import Virtualization
 /// What the operations on instances are made of. Every step finds its own effect, so it may run again after a crash.
 struct InstanceWork: Sendable {
     let driver: any VirtualizationDriver
+    let turns: InstanceTurns
 
     /// How long a guest has to power off when it is asked to; then the plug is pulled.
     static let shutdownGrace: Duration = .seconds(30)
+    /// How often a machine whose stop is taken back is started; one that does not start then stays off.
+    static let startAttempts = 3
 
     // MARK: Operations
 
@@ -27,7 +30,7 @@ struct InstanceWork: Sendable {
                 step("define-domain", 50) { _, instance in
                     try await driver.define(instance.specification)
                 } undo: { store, instance in
-                    try await driver.undefine(instance.resource)
+                    try await driver.undefine(instance.specification)
                     try await store.observe(instance.id, nil)
                 },
                 startDomain, waitUntilReady,
@@ -51,7 +54,8 @@ struct InstanceWork: Sendable {
             ])
     }
 
-    /// Live where that is possible; else off, changed and on again.
+    /// Live where that is possible; else off, changed and on again. A disk that has grown does not shrink, so from there on the
+    /// instance is what was asked for, even if it does not start.
     var update: ComputeOperation {
         ComputeOperation(
             "instance.update",
@@ -74,7 +78,7 @@ struct InstanceWork: Sendable {
             "instance.delete",
             [
                 step("undefine-domain", 60) { store, instance in
-                    try await driver.undefine(instance.resource)
+                    try await driver.undefine(instance.specification)
                     try await store.observe(instance.id, nil)
                 },
                 step("remove-volumes", 100) { _, instance in
@@ -112,34 +116,30 @@ struct InstanceWork: Sendable {
     }
 
     private func requestShutdown(when isNeeded: @escaping @Sendable (AskedInstance) -> Bool) -> OperationStep {
-        step("request-shutdown", 10) { _, instance in
-            guard isNeeded(instance), try await driver.state(of: instance.resource) == .running else { return }
-            try await driver.requestShutdown(instance.resource)
-        } undo: { store, instance in
-            guard instance.wasToRun else { return }
-            try await driver.start(instance.resource)
-            try await store.observe(instance.id, .running)
+        OperationStep("request-shutdown", percent: 10) { context in
+            try await run(context) { store, instance in
+                guard isNeeded(instance) else { return }
+                let state = try await driver.state(of: instance.resource)
+                try await store.observe(instance.id, state)
+                switch state {
+                case .running: try await askToPowerOff(instance, store)
+                case .paused, .shuttingDown: try await store.noteShutdown(instance.id)
+                case .shutOff, .crashed, nil: return
+                }
+            }
+            return .done
+        } undo: { context in
+            try await takeBackShutdown(context)
         }
     }
 
     private func waitUntilOff(when isNeeded: @escaping @Sendable (AskedInstance) -> Bool) -> OperationStep {
         OperationStep("wait-until-off", percent: 50) { context in
-            let store = PoolStore(leader: context.leader)
-            let instance = try await self.instance(context, store)
-            guard isNeeded(instance) else { return .done }
-            let state = try await driving { try await driver.state(of: instance.resource) }
-            switch state {
-            case .running, .paused, .shuttingDown:
-                guard instance.changedFor >= Self.shutdownGrace || state == .paused else {
-                    return .waiting(reason: "the guest is asked to power off", after: .milliseconds(250))
-                }
-                try await context.leader.requireLeadership()
-                try await driving { try await driver.powerOff(instance.resource) }
-                try await store.observe(instance.id, .shutOff)
-            case .shutOff, .crashed, nil:
-                try await store.observe(instance.id, state)
+            let isOff = try await run(context) { store, instance in
+                guard isNeeded(instance) else { return true }
+                return try await self.isOff(instance, store)
             }
-            return .done
+            return isOff ? .done : .waiting(reason: "the guest is asked to power off", after: Self.look)
         }
     }
 
@@ -150,7 +150,9 @@ struct InstanceWork: Sendable {
             let store = PoolStore(leader: context.leader)
             let instance = try await self.instance(context, store)
             guard instance.isToRun else { return .done }
-            guard try await driving({ try await driver.state(of: instance.resource) }) == .running else {
+            let state = try await driving { try await driver.state(of: instance.resource) }
+            guard state == .running else {
+                try await store.observe(instance.id, state)
                 throw OperationFailure("instance-stopped", "the machine ended by itself while it started")
             }
             let reason = try await Readiness(driver: driver).reason(instance)
@@ -160,38 +162,109 @@ struct InstanceWork: Sendable {
         }
     }
 
-    // MARK: Parts
+    // MARK: Powering off
 
-    private typealias Act = @Sendable (PoolStore, AskedInstance) async throws -> Void
+    /// How often a guest that is to power off is looked at.
+    private static let look: Duration = .milliseconds(250)
 
-    private func step(_ name: String, _ percent: Int, run: @escaping Act) -> OperationStep {
-        OperationStep(name, percent: percent) { context in
-            try await self.run(run, context)
-            return .done
-        }
+    private func askToPowerOff(_ instance: AskedInstance, _ store: PoolStore) async throws {
+        // Before, so that whoever takes it back knows of it; after, so that the guest has its whole time.
+        try await store.noteShutdown(instance.id)
+        try await driver.requestShutdown(instance.resource)
+        try await store.noteShutdown(instance.id)
     }
 
-    private func step(_ name: String, _ percent: Int, run: @escaping Act, undo: @escaping Act) -> OperationStep {
-        OperationStep(name, percent: percent) { context in
-            try await self.run(run, context)
-            return .done
-        } undo: { context in
-            let store = PoolStore(leader: context.leader)
-            guard let instance = try await store.instance(try context.subjectID("instance")) else { return }
-            try await context.leader.requireLeadership()
+    /// Whether it is off now; pulls the plug of one that has had its time, and of one that cannot listen.
+    private func isOff(_ instance: AskedInstance, _ store: PoolStore) async throws -> Bool {
+        let state = try await driver.state(of: instance.resource)
+        switch state {
+        case .running, .shuttingDown:
+            guard let asked = instance.shutdownAskedFor else {
+                // Somebody has started it behind our back.
+                try await askToPowerOff(instance, store)
+                return false
+            }
+            guard asked >= Self.shutdownGrace else { return false }
+            try await driver.powerOff(instance.resource)
+            try await store.observe(instance.id, .shutOff)
+        case .paused:
+            try await driver.powerOff(instance.resource)
+            try await store.observe(instance.id, .shutOff)
+        case .shutOff, .crashed, nil:
+            try await store.observe(instance.id, state)
+        }
+        return true
+    }
+
+    /// A guest that was asked to power off does so sooner or later, so it is waited for and started again then. One that does
+    /// not start is left off, as it would be if it had ended by itself.
+    private func takeBackShutdown(_ context: OperationContext) async throws {
+        var attempts = 0
+        while attempts < Self.startAttempts {
             do {
-                try await undo(store, instance)
-            } catch let error as VirtualizationError where error.code == .notFound {
-                // What is not there needs no undoing.
+                let isDone = try await undo(context) { store, instance in
+                    guard instance.wasToRun, instance.shutdownAskedFor != nil else { return true }
+                    // What is recorded as off has been off: if it runs, it was started here before an interruption.
+                    if instance.isRunning, try await !isOff(instance, store) { return false }
+                    try await driver.start(instance.resource)
+                    try await store.observe(instance.id, .running)
+                    return true
+                }
+                if isDone ?? true { return }
+                try await Task.sleep(for: Self.look)
+            } catch let error as VirtualizationError where error.code != .unavailable {
+                attempts += 1
+                if attempts < Self.startAttempts { try await Task.sleep(for: .seconds(1)) }
             }
         }
     }
 
-    private func run(_ act: Act, _ context: OperationContext) async throws {
+    // MARK: Parts
+
+    private typealias Act<Result> = @Sendable (PoolStore, AskedInstance) async throws -> Result
+
+    private func step(_ name: String, _ percent: Int, run act: @escaping Act<Void>) -> OperationStep {
+        OperationStep(name, percent: percent) { context in
+            try await run(context, act)
+            return .done
+        }
+    }
+
+    private func step(
+        _ name: String, _ percent: Int, run act: @escaping Act<Void>, undo: @escaping Act<Void>
+    ) -> OperationStep {
+        OperationStep(name, percent: percent) { context in
+            try await run(context, act)
+            return .done
+        } undo: { context in
+            try await self.undo(context, undo)
+        }
+    }
+
+    private func run<Result: Sendable>(_ context: OperationContext, _ act: Act<Result>) async throws -> Result {
         let store = PoolStore(leader: context.leader)
-        let instance = try await instance(context, store)
-        try await context.leader.requireLeadership()
-        try await driving { try await act(store, instance) }
+        return try await turns.take(try context.subjectID("instance")) {
+            let instance = try await instance(context, store)
+            try await context.leader.requireLeadership()
+            return try await driving { try await act(store, instance) }
+        }
+    }
+
+    /// Nil when there was nothing to undo any more.
+    @discardableResult
+    private func undo<Result: Sendable>(_ context: OperationContext, _ act: Act<Result>) async throws -> Result? {
+        let store = PoolStore(leader: context.leader)
+        let id = try context.subjectID("instance")
+        return try await turns.take(id) {
+            guard let instance = try await store.instance(id) else { return nil }
+            try await context.leader.requireLeadership()
+            do {
+                return try await act(store, instance)
+            } catch let error as VirtualizationError where error.code == .notFound {
+                // What is not there needs no undoing.
+                return nil
+            }
+        }
     }
 
     private func instance(_ context: OperationContext, _ store: PoolStore) async throws -> AskedInstance {

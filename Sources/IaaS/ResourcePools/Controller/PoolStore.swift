@@ -57,65 +57,118 @@ package struct PoolStore: Sendable {
 
     // MARK: What is seen
 
+    /// Whether nobody has asked for anything since the instance of id $1 was read, with its `changedAt` as $2; always when
+    /// that is null.
+    private static let isCurrent = """
+        i.id = $1 and ($2::timestamptz is null or (i.operation is null and i.changed_at = $2))
+        """
+    /// The state that an instance has when it runs ($4) or not; what an operation makes of it is the operation's.
+    private static let seenState = """
+        case when i.operation is not null then i.state
+             when $4 and i.state in ('stopped', 'crashed') then 'running'
+             when not $4 and i.state = 'running' then 'stopped'
+             else i.state end
+        """
     private static let observe = PostgresStatement(
         """
-        update control.instance i
-        set observed = $2, is_running = $3,
-            started_at = case when not $3 then null else coalesce(i.started_at, clock_timestamp()) end,
-            ready = i.ready and $3 and i.is_running, reason = case when $3 and i.is_running then i.reason else $4 end,
-            state = case when i.operation is not null then i.state
-                         when $3 and i.state in ('stopped', 'crashed') then 'running'
-                         when not $3 and i.state = 'running' then 'stopped'
-                         else i.state end
-        where i.id = $1 and (i.observed is distinct from $2 or i.is_running <> $3)
+        with seen as (
+            update control.instance i
+            set observed = $3, is_running = $4,
+                started_at = case when not $4 then null else coalesce(i.started_at, clock_timestamp()) end,
+                ready = i.ready and $4 and i.is_running, reason = case when $4 and i.is_running then i.reason else $5 end,
+                state = \(seenState)
+            where \(isCurrent)
+              and (i.observed is distinct from $3 or i.is_running <> $4 or i.state <> \(seenState)))
+        select exists (select from control.instance i where \(isCurrent))
         """)
 
-    /// What the hypervisor shows; nil is no domain at all. From here the use of a running machine is counted, or no more.
-    package func observe(_ id: String, _ state: DomainState?) async throws {
+    private func observe(_ id: String, since changedAt: Int64?, _ state: DomainState?) async throws -> Bool {
         let isRunning = state == .running || state == .paused || state == .shuttingDown
-        try await write(
-            Self.observe,
-            [
-                .uuid(id), state.map { .text($0.rawValue) } ?? .null, .bool(isRunning),
-                .text(isRunning ? "it has just started" : "it is stopped"),
-            ])
+        return try await leader.transaction { connection in
+            try await connection.query(
+                Self.observe,
+                [
+                    .uuid(id), changedAt.map { .timestamptz($0) } ?? .null, state.map { .text($0.rawValue) } ?? .null,
+                    .bool(isRunning), .text(isRunning ? "it has just started" : "it is stopped"),
+                ])[0].bool(0)
+        }
+    }
+
+    /// What the hypervisor shows to whoever acts on the instance now; nil is no domain at all. From here the use of a running
+    /// machine is counted, or no more.
+    package func observe(_ id: String, _ state: DomainState?) async throws {
+        _ = try await observe(id, since: nil, state)
+    }
+
+    /// What a look at the host has shown, which began after `instance` was read.
+    ///
+    /// - Returns: false when something is under way or was since then: what was seen says nothing then, and is not recorded.
+    package func observe(_ instance: AskedInstance, _ state: DomainState?) async throws -> Bool {
+        try await observe(instance.id, since: instance.changedAt, state)
+    }
+
+    private static let noteShutdown = PostgresStatement(
+        """
+        update control.instance i set shutdown_asked_at = clock_timestamp(), shutdown_operation = i.operation
+        where i.id = $1
+        """)
+
+    /// The operation under way asks the guest to power off.
+    package func noteShutdown(_ id: String) async throws {
+        try await write(Self.noteShutdown, [.uuid(id)])
     }
 
     private static let setReadiness = PostgresStatement(
         """
-        update control.instance i set ready = $2, reason = $3
-        where i.id = $1 and (i.ready <> $2 or i.reason is distinct from $3)
+        update control.instance i set ready = $3, reason = $4
+        where \(isCurrent) and i.is_running and (i.ready <> $3 or i.reason is distinct from $4)
         """)
 
+    private func setReadiness(_ id: String, since changedAt: Int64?, reason: String?) async throws {
+        try await write(
+            Self.setReadiness,
+            [
+                .uuid(id), changedAt.map { .timestamptz($0) } ?? .null, .bool(reason == nil),
+                reason.map { .text($0) } ?? .null,
+            ])
+    }
+
+    /// For the operation under way.
+    ///
     /// - Parameter reason: why it is not ready; nil is ready.
     package func setReadiness(_ id: String, reason: String?) async throws {
-        try await write(Self.setReadiness, [.uuid(id), .bool(reason == nil), reason.map { .text($0) } ?? .null])
+        try await setReadiness(id, since: nil, reason: reason)
+    }
+
+    /// What a look at the guest has shown; not recorded when something is under way or was since `instance` was read.
+    package func setReadiness(of instance: AskedInstance, reason: String?) async throws {
+        try await setReadiness(instance.id, since: instance.changedAt, reason: reason)
     }
 
     private static let countRestart = PostgresStatement(
         """
         update control.instance i set restarts = i.restarts + 1, restarted_at = clock_timestamp()
-        where i.id = $1 and i.operation is null
+        where \(isCurrent)
         """)
     private static let forgetRestarts = PostgresStatement(
         "update control.instance i set restarts = 0 where i.id = $1 and i.restarts > 0")
     private static let giveUp = PostgresStatement(
         """
-        update control.instance i set state = 'crashed', reason = $2, changed_at = clock_timestamp()
-        where i.id = $1 and i.operation is null and i.state in ('running', 'stopped')
+        update control.instance i set state = 'crashed', reason = $3, changed_at = clock_timestamp()
+        where \(isCurrent) and i.state in ('running', 'stopped')
         """)
 
     /// It is about to be started again. False when somebody has asked for something else meanwhile.
-    package func countRestart(_ id: String) async throws -> Bool {
-        try await write(Self.countRestart, [.uuid(id)]) > 0
+    package func countRestart(of instance: AskedInstance) async throws -> Bool {
+        try await write(Self.countRestart, [.uuid(instance.id), .timestamptz(instance.changedAt)]) > 0
     }
 
     package func forgetRestarts(_ id: String) async throws {
         try await write(Self.forgetRestarts, [.uuid(id)])
     }
 
-    package func giveUp(_ id: String, reason: String) async throws {
-        try await write(Self.giveUp, [.uuid(id), .text(reason)])
+    package func giveUp(_ instance: AskedInstance, reason: String) async throws {
+        try await write(Self.giveUp, [.uuid(instance.id), .timestamptz(instance.changedAt), .text(reason)])
     }
 
     // MARK: Drift
