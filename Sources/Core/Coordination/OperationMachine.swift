@@ -182,7 +182,9 @@ package struct OperationMachine: Sendable, Hashable {
         switch state {
         case .recordingBeginning(let index):
             if steps[index].record == .none { steps[index].record = .begun }
-            if let wanted = wantsReversal, !isIrrevocable { return reverse(wanted) }
+            // A stop that was asked for meanwhile came too late when this is the point of no return.
+            if isIrrevocable { wantsReversal = nil }
+            if let wanted = wantsReversal { return reverse(wanted) }
             state = .running(index)
             return .run(index)
         case .recordingEnd(let index):

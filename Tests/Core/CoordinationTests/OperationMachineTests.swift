@@ -195,6 +195,15 @@ import Testing
                     (.recorded, .recordBeginning(1)),
                 ])
         }
+        // While its beginning is being recorded, what is asked for comes too late once it is recorded.
+        expect(
+            machine(pointOfNoReturn: 0),
+            [
+                (.begin, .recordBeginning(0)), (.expired, .none), (.recorded, .run(0)),
+                (.stumbled(reason: "busy"), .pause(Machine.firstPause, reason: "busy")),
+                (.pauseEnded, .recordBeginning(0)), (.recorded, .run(0)), (.finished(.done), .recordEnd(0)),
+                (.recorded, .recordBeginning(1)),
+            ])
         // Before it, they do.
         expect(
             machine(pointOfNoReturn: 1),
