@@ -100,7 +100,10 @@ let package = Package(
                 .product(name: "NIOCore", package: "swift-nio"),
             ],
             path: "Sources/Core/Coordination",
-            resources: [.embedInCode("Migrations/V0005__create_operation.sql")]),
+            resources: [
+                .embedInCode("Migrations/V0005__create_operation.sql"),
+                .embedInCode("Migrations/V0022__settle_each_alone.sql"),
+            ]),
         /// What a tenant's manifest says: values, rules and the difference between two of them.
         .target(
             name: "TenantManifest",

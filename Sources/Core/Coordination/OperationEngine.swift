@@ -7,8 +7,13 @@ import Synchronization
 /// tenant, what an earlier leader left half done first.
 package final class OperationEngine: Sendable {
     package struct Settings: Sendable {
-        /// Operations under way at the same time, those that wait for something included.
+        /// Operations that act at the same time. One that waits for something, or for another try, leaves its place to others,
+        /// and goes on without asking for it again.
         package var parallel = 16
+        /// Operations under way at the same time, those that wait included.
+        package var open = 256
+        /// The same of one tenant.
+        package var share = 32
         /// How often the control database is asked when no notification comes.
         package var interval: Duration = .seconds(1)
         /// Operations that ended longer ago are forgotten.
@@ -23,6 +28,8 @@ package final class OperationEngine: Sendable {
     private let settings: Settings
     private let logger: Logger
     private let runs = Mutex<[String: OperationRun]>([:])
+    /// Ends that the control database refused, as far as that is in the log.
+    private let refused = Mutex<Set<String>>([])
     private let wakes: AsyncStream<Void>
     private let waker: AsyncStream<Void>.Continuation
 
@@ -89,17 +96,29 @@ package final class OperationEngine: Sendable {
 
     /// - Returns: the operations that were taken up.
     private func pass() async throws(CoordinationError) -> [Taken] {
-        try await ledger.settle()
+        for id in try await ledger.unsettled() { try await settle(id) }
         for id in try await ledger.cancelled() { runs.withLock { $0[id] }?.signal(.cancelled) }
-        let free = settings.parallel - runs.withLock { $0.count }
+        let (open, acting) = runs.withLock { runs in (runs.count, runs.values.count { !$0.isWaiting }) }
+        let free = min(settings.parallel - acting, settings.open - open)
         guard free > 0 else { return [] }
         var taken: [Taken] = []
-        for (record, left) in try await ledger.claim(free) {
+        for (record, left) in try await ledger.claim(free, share: settings.share) {
             let one = Taken(record: record, deadline: .now + left)
             try await begin(one)
             taken.append(one)
         }
         return taken
+    }
+
+    /// An end that the database refuses, in a deadlock for example, is tried again later and holds up nobody else.
+    private func settle(_ id: String) async throws(CoordinationError) {
+        do {
+            try await ledger.settle(id)
+            refused.withLock { _ = $0.remove(id) }
+        } catch  where error.code == .failed {
+            guard refused.withLock({ $0.insert(id).inserted }) else { return }
+            logger.warning("operation cannot be settled", metadata: ["operation.id": "\(id)", "error": "\(error)"])
+        }
     }
 
     /// Makes ready to go on where the control database says that it is.

@@ -43,22 +43,34 @@ struct OperationLedger: Sendable {
 
     // MARK: What there is to do
 
-    private static let settleStatement = PostgresStatement("select control.settle_operations($1)")
+    private static let unsettledStatement = PostgresStatement("select id from control.operations_to_settle($1)")
 
-    /// Ends what can never begin, and what an apply has become by its parts.
-    func settle() async throws(CoordinationError) {
-        _ = try await run(Self.settleStatement, [term])
+    /// Operations that can never begin, and each apply whose parts have come further.
+    func unsettled() async throws(CoordinationError) -> [String] {
+        try Self.ids(try await run(Self.unsettledStatement, [term]))
+    }
+
+    private static let settleStatement = PostgresStatement("select control.settle_operation($1, $2)")
+
+    /// Ends it, or tells how far it has come, by what others have become.
+    func settle(_ id: String) async throws(CoordinationError) {
+        _ = try await run(Self.settleStatement, [term, .uuid(id)])
     }
 
     private static let claimStatement = PostgresStatement(
         """
         select id, kind, tenant, subject, input, deadline, microseconds_left
-        from control.claim_operations($1, $2)
+        from control.claim_operations($1, $2, $3)
         """)
 
-    /// Takes up to `limit` operations under this leader's term; each with the time that its deadline leaves.
-    func claim(_ limit: Int) async throws(CoordinationError) -> [(record: OperationRecord, left: Duration)] {
-        let result = try await run(Self.claimStatement, [term, .int4(Int32(limit))])
+    /// Takes up to `limit` operations under this leader's term, in turn for each tenant; each with the time that its deadline
+    /// leaves.
+    ///
+    /// - Parameter share: the most that a tenant has under way.
+    func claim(
+        _ limit: Int, share: Int
+    ) async throws(CoordinationError) -> [(record: OperationRecord, left: Duration)] {
+        let result = try await run(Self.claimStatement, [term, .int4(Int32(limit)), .int4(Int32(share))])
         do throws(PostgresError) {
             var claimed: [(record: OperationRecord, left: Duration)] = []
             for row in result {
@@ -82,7 +94,10 @@ struct OperationLedger: Sendable {
 
     /// Operations of this term that somebody has cancelled.
     func cancelled() async throws(CoordinationError) -> [String] {
-        let result = try await run(Self.cancelledStatement, [term])
+        try Self.ids(try await run(Self.cancelledStatement, [term]))
+    }
+
+    private static func ids(_ result: PostgresResult) throws(CoordinationError) -> [String] {
         do throws(PostgresError) {
             var ids: [String] = []
             for row in result { ids.append(try row.string(0)) }

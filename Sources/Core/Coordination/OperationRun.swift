@@ -8,6 +8,7 @@ final class OperationRun: Sendable {
         var machine: OperationMachine
         /// What runs or waits now.
         var work: Task<OperationMachine.Event, Never>?
+        var isWaiting = false
     }
 
     private let context: OperationContext
@@ -46,6 +47,9 @@ final class OperationRun: Sendable {
         state = Mutex(State(machine: machine))
     }
 
+    /// Whether the step that it is at waits for something, or for another try; from its first pause to the record of its end.
+    var isWaiting: Bool { state.withLock { $0.isWaiting } }
+
     /// Somebody has cancelled the operation, or its time is over.
     func signal(_ event: OperationMachine.Event) {
         let work = state.withLock { state in
@@ -68,7 +72,15 @@ final class OperationRun: Sendable {
         var event = OperationMachine.Event.begin
         while true {
             try Task.checkCancellation()
-            let action = state.withLock { $0.machine.on(event) }
+            let action = state.withLock { state in
+                let action = state.machine.on(event)
+                switch action {
+                case .pause: state.isWaiting = true
+                case .recordEnd, .recordUndoing, .recordUndoEnd, .recordOutcome: state.isWaiting = false
+                case .recordBeginning, .run, .interrupt, .recordUndoBeginning, .undo, .stop, .none: break
+                }
+                return action
+            }
             guard let next = try await perform(action) else { break }
             event = next
         }

@@ -123,11 +123,12 @@ struct ControlFixture: Sendable {
 
     /// Runs an engine while `body` runs.
     func withEngine<Result: Sendable>(
-        _ leader: LeaderContext, _ handlers: [any OperationHandler], parallel: Int = 16,
+        _ leader: LeaderContext, _ handlers: [any OperationHandler], parallel: Int = 16, share: Int = 32,
         _ body: @Sendable () async throws -> Result
     ) async throws -> Result {
         var settings = OperationEngine.Settings()
         settings.parallel = parallel
+        settings.share = share
         settings.interval = .milliseconds(200)
         let engine = OperationEngine(
             leader: leader, handlers: handlers, settings: settings, logger: Logger(label: "test"))
