@@ -152,6 +152,7 @@ let package = Package(
                 .embedInCode("Migrations/V0018__lower_quotas_later.sql"),
                 .embedInCode("Migrations/V0019__begin_use_anew.sql"),
                 .embedInCode("Migrations/V0021__settle_instances.sql"),
+                .embedInCode("Migrations/V0023__keep_replaced_ranges.sql"),
             ]),
 
         // MARK: DaaS — databases per tenant

@@ -53,8 +53,9 @@ package struct InstanceLifecycle: Sendable, Hashable {
         case asked(InstanceChangeRequest)
         /// The operation under way has ended well; `running` is what was asked for.
         case succeeded(running: Bool)
-        /// The operation under way has failed or was cancelled, and what it did is undone.
-        case failed
+        /// The operation under way has failed or was cancelled. What it did is undone, or, when it had gone too far for that,
+        /// is as it is.
+        case failed(isIrrevocable: Bool)
         /// The hypervisor shows it on or off while nothing is under way.
         case observed(running: Bool)
         /// It was started again as often as it may be.
@@ -98,7 +99,7 @@ package struct InstanceLifecycle: Sendable, Hashable {
             state = request.transitional
             return .begin(request)
         case .succeeded(let running): return succeeded(running: running)
-        case .failed: return failed()
+        case .failed(let isIrrevocable): return failed(isIrrevocable: isIrrevocable)
         case .observed(let running): return observed(running: running)
         case .gaveUp:
             if state == .running || state == .stopped { state = .crashed }
@@ -116,14 +117,14 @@ package struct InstanceLifecycle: Sendable, Hashable {
         }
     }
 
-    private mutating func failed() -> Action {
+    private mutating func failed(isIrrevocable: Bool) -> Action {
         switch state {
         case .requested: return .remove
         case .starting, .stopping, .rebooting, .updating:
             state = before
             return .settle
         case .deleting:
-            state = .failed
+            state = isIrrevocable ? .failed : before
             return .settle
         case .running, .stopped, .crashed, .failed: return .none
         }

@@ -10,6 +10,7 @@ package enum ResourcePoolMigrations {
             ("V0018__lower_quotas_later.sql", PackageResources.V0018__lower_quotas_later_sql),
             ("V0019__begin_use_anew.sql", PackageResources.V0019__begin_use_anew_sql),
             ("V0021__settle_instances.sql", PackageResources.V0021__settle_instances_sql),
+            ("V0023__keep_replaced_ranges.sql", PackageResources.V0023__keep_replaced_ranges_sql),
         ]
     }
 }

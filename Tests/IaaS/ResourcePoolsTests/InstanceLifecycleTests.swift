@@ -13,15 +13,20 @@ struct InstanceLifecycleTests {
     @Test(arguments: [
         Case(from: .requested, events: [.succeeded(running: true)], actions: [.settle], to: .running),
         Case(from: .requested, events: [.succeeded(running: false)], actions: [.settle], to: .stopped),
-        Case(from: .requested, events: [.failed], actions: [.remove], to: .requested),
+        Case(from: .requested, events: [.failed(isIrrevocable: false)], actions: [.remove], to: .requested),
         Case(
             from: .running, events: [.asked(.stop), .succeeded(running: false)], actions: [.begin(.stop), .settle],
             to: .stopped),
-        Case(from: .running, events: [.asked(.stop), .failed], actions: [.begin(.stop), .settle], to: .running),
+        Case(
+            from: .running, events: [.asked(.stop), .failed(isIrrevocable: false)], actions: [.begin(.stop), .settle],
+            to: .running),
         Case(
             from: .stopped, events: [.asked(.start), .succeeded(running: true)], actions: [.begin(.start), .settle],
             to: .running),
-        Case(from: .stopped, events: [.asked(.start), .failed], actions: [.begin(.start), .settle], to: .stopped),
+        Case(
+            from: .stopped, events: [.asked(.start), .failed(isIrrevocable: false)],
+            actions: [.begin(.start), .settle],
+            to: .stopped),
         Case(
             from: .running, events: [.asked(.reboot), .succeeded(running: true)], actions: [.begin(.reboot), .settle],
             to: .running),
@@ -32,8 +37,16 @@ struct InstanceLifecycleTests {
             from: .running, events: [.asked(.delete), .succeeded(running: false)], actions: [.begin(.delete), .remove],
             to: .deleting),
         Case(
-            from: .running, events: [.asked(.delete), .failed, .asked(.delete)],
-            actions: [.begin(.delete), .settle, .begin(.delete)], to: .deleting),
+            from: .running, events: [.asked(.delete), .failed(isIrrevocable: true)],
+            actions: [.begin(.delete), .settle],
+            to: .failed),
+        Case(
+            from: .failed, events: [.asked(.delete), .failed(isIrrevocable: false)],
+            actions: [.begin(.delete), .settle],
+            to: .failed),
+        Case(
+            from: .running, events: [.asked(.delete), .failed(isIrrevocable: false), .asked(.stop)],
+            actions: [.begin(.delete), .settle, .begin(.stop)], to: .stopping),
         Case(from: .running, events: [.observed(running: false)], actions: [.none], to: .stopped),
         Case(from: .stopped, events: [.observed(running: true)], actions: [.none], to: .running),
         Case(from: .updating, events: [.observed(running: false)], actions: [.none], to: .updating),

@@ -40,6 +40,26 @@ struct InstanceOperationTests {
         }
     }
 
+    @Test func `a controller that leads no more touches no network`() async throws {
+        try await PoolFixture.run { fixture in
+            let creation = try await fixture.gateway.createNetwork(
+                PoolFixture.network(), of: PoolFixture.tenant, acting: nil, actor: "test")
+            let input = try await fixture.pool.query(
+                PostgresStatement("select input::text from control.operation where id = $1"), [.uuid(creation)])[0]
+                .string(0)
+            for kind in ["network.create", "network.delete"] {
+                let handler = try #require(
+                    ComputeOperation.all(driver: fixture.driver, turns: InstanceTurns()).first { $0.kind == kind })
+                let context = OperationContext(
+                    operation: OperationRecord(
+                        id: creation, kind: kind, tenant: PoolFixture.tenant, subject: "lan", input: input,
+                        deadline: 0), control: fixture.pool, fencingToken: 0)
+                await #expect(throws: CoordinationError.self) { _ = try await handler.steps[0].run(context) }
+            }
+            #expect(fixture.driver.isEmpty)
+        }
+    }
+
     @Test func `an instance waits for its network`() async throws {
         try await PoolFixture.run { fixture in
             let network = try await fixture.gateway.createNetwork(

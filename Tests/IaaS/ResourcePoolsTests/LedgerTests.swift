@@ -189,9 +189,32 @@ struct LedgerTests {
                     #expect(try await fixture.used()["storage"] == 32 << 20)
                 } else {
                     #expect(try await fixture.used() == before)
-                    #expect(try await fixture.instance("one")?.state == .failed)
+                    #expect(try await fixture.instance("one")?.state == .running)
                 }
             }
+        }
+    }
+
+    @Test func `a deletion that never began changes nothing, one that was cut off can only be asked for again`()
+        async throws
+    {
+        try await PoolFixture.run { fixture in
+            try await fixture.makeNetwork()
+            try await fixture.end(try await fixture.ask(.create(PoolFixture.instance("one"))))
+            for end in ["cancelled", "failed"] {
+                try await fixture.end(try await fixture.ask(.change(.delete, name: "one")), end)
+                #expect(try await fixture.instance("one")?.state == .running)
+                try await fixture.end(try await fixture.ask(.change(.reboot, name: "one")))
+            }
+            let begun = try await fixture.begunForGood(try await fixture.ask(.change(.delete, name: "one")))
+            try await fixture.end(begun, "failed")
+            #expect(try await fixture.instance("one")?.state == .failed)
+            await #expect(throws: ResourcePoolError.self) { try await fixture.ask(.change(.reboot, name: "one")) }
+            // That the second one never began makes it no better.
+            try await fixture.end(try await fixture.ask(.change(.delete, name: "one")), "cancelled")
+            #expect(try await fixture.instance("one")?.state == .failed)
+            try await fixture.end(try await fixture.ask(.change(.delete, name: "one")))
+            #expect(try await fixture.differences() == [])
         }
     }
 

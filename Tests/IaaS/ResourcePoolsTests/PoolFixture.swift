@@ -152,6 +152,14 @@ struct PoolFixture: Sendable {
                 """), [.uuid(operation), .text(phase)])
     }
 
+    /// The operation, once it has recorded the step from which it only goes forward.
+    func begunForGood(_ operation: String) async throws -> String {
+        try await pool.query(
+            PostgresStatement("update control.operation set phase = 'running', irrevocable = true where id = $1"),
+            [.uuid(operation)])
+        return operation
+    }
+
     /// Rows in which ledger, reservations and what there is differ.
     func differences() async throws -> [String] {
         try await pool.query(

@@ -11,6 +11,7 @@ struct NetworkWork: Sendable {
             [
                 OperationStep("define-network", percent: 100) { context in
                     guard let network = try await self.network(context) else { throw Self.isGone }
+                    try await context.leader.requireLeadership()
                     try await driving { try await driver.ensureNetwork(network) }
                     return .done
                 } undo: { context in
