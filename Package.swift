@@ -172,6 +172,7 @@ let package = Package(
                 .embedInCode("Migrations/V0007__operate_tenants.sql"),
                 .embedInCode("Migrations/V0011__limit_cells.sql"),
                 .embedInCode("Migrations/V0013__prepared_schemas.sql"),
+                .embedInCode("Migrations/V0024__settle_tenants.sql"),
             ]),
         /// Makes, migrates, isolates and removes tenant databases (the controller's work).
         .target(
@@ -392,7 +393,7 @@ let package = Package(
             name: "RegionController",
             dependencies: [
                 "ApplicationRegistry", "CloudModel", "Coordination", "DatabaseService", "LibvirtVirtualization",
-                "ResourcePools", "SchemaCatalog", "TenantRegistry",
+                "ResourcePools", "SchemaCatalog", "SchemaMigration", "TenantRegistry",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
             ],
@@ -485,7 +486,7 @@ let package = Package(
         .testTarget(
             name: "DatabaseServiceTests",
             dependencies: [
-                "CloudModel", "DatabaseService", "PostgresDriver", "TenantRegistry", "TestSupport",
+                "CloudModel", "DatabaseService", "PostgresDriver", "SchemaMigration", "TenantRegistry", "TestSupport",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),

@@ -15,7 +15,7 @@ import pytest
 from blackbox.control import Control, Moment, moments, tenant_body
 from blackbox.region import Region, until
 
-CREATE = ["create-entry-role", "create-gateway-role", "create-database", "close-database"]
+CREATE = ["create-entry-role", "create-gateway-role", "create-database", "migrate-database", "close-database"]
 DELETE = ["check-dependents", "lock-gateway-role", "drop-database", "drop-gateway-role", "drop-entry-role", "forget-tenant"]
 MADE = moments("tenant.create", CREATE)
 REMOVED = moments("tenant.delete", DELETE)

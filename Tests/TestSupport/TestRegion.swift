@@ -148,30 +148,37 @@ package final class TestRegion: Sendable {
     // MARK: The controller
 
     /// A controller of this region; `onReady` is called when it leads.
-    package func makeController(onReady: @escaping @Sendable () -> Void = {}) -> ControllerService {
+    ///
+    /// - Parameter schemas: of another build; nil are those of this.
+    package func makeController(
+        schemas: RegionSchemas? = nil, onReady: @escaping @Sendable () -> Void = {}
+    ) -> ControllerService {
+        let schemas = schemas ?? self.schemas
         let jwk = operatorKey.publicKey.json
         let connections = connections
         let work =
             ControllerWork(
                 duties: [.assertionPurge],
                 prepare: [{ try await OperatorRegistration.register(publicKey: jwk, on: $0) }])
-            + .tenants(connections: connections, key: key)
+            + .tenants(connections: connections, key: key, schemas: schemas)
         return ControllerService(
             connections: connections, key: key, schemas: schemas, work: work, version: "test", process: getpid(),
             onReady: onReady, logger: Self.logger)
     }
 
     /// Starts a controller and waits until it leads. It runs until ``stopController()``.
-    package func startController() async throws {
+    ///
+    /// - Parameter schemas: of another build; nil are those of this.
+    package func startController(schemas: RegionSchemas? = nil) async throws {
         let (ready, signal) = AsyncStream.makeStream(of: Void.self)
-        let service = makeController { signal.finish() }
+        let service = makeController(schemas: schemas) { signal.finish() }
         let task = Task {
             defer { signal.finish() }
             try await service.run()
         }
         controller.withLock { $0 = task }
         for await _ in ready {}
-        if try await control.controllerSeen(schemas: schemas.mark) == nil { try await task.value }
+        if try await control.controllerSeen(schemas: (schemas ?? self.schemas).mark) == nil { try await task.value }
     }
 
     /// Stops the controller and waits for its end.

@@ -74,15 +74,18 @@ package struct ClusterBootstrap: Sendable {
         try await migrate(schemas.tenant, cluster: cell, database: Self.templateDatabase)
     }
 
+    /// Brings a tenant's database to this version.
+    func migrateTenant(_ database: String, cell: String) async throws(DatabaseServiceError) {
+        try await migrate(schemas.tenant, cluster: cell, database: database)
+    }
+
     /// Brings tenants' databases to this version, four at a time.
     package func migrateTenants(_ tenants: [TenantRecord]) async throws(DatabaseServiceError) {
         do {
             try await withThrowingTaskGroup(of: Void.self) { group in
                 for (index, tenant) in tenants.enumerated() {
                     if index >= 4 { try await group.next() }
-                    group.addTask {
-                        try await self.migrate(schemas.tenant, cluster: tenant.cell, database: tenant.database)
-                    }
+                    group.addTask { try await self.migrateTenant(tenant.database, cell: tenant.cell) }
                 }
                 try await group.waitForAll()
             }

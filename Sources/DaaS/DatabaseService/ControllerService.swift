@@ -180,8 +180,7 @@ package final class ControllerService: Service {
         for prepare in work.prepare {
             try await control.withConnection { try await prepare($0) }
         }
-        let tenants = try await ControllerDatabase(pool: control).tenants()
-        try await bootstrap.migrateTenants(tenants.filter { $0.state == .ready })
+        try await bootstrap.migrateTenants(try await ControllerDatabase(pool: control).servedTenants())
     }
 
     // MARK: Work

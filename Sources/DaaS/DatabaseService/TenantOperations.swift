@@ -1,16 +1,23 @@
 import Coordination
 import NIOCore
 import PostgresDriver
+package import SchemaMigration
 import StrictJSON
 package import TenantRegistry
 
 extension ControllerWork {
     /// Making and removing tenants, and looking for what no tenant owns.
-    package static func tenants(connections: ClusterConnections, key: RegionKey) -> ControllerWork {
+    package static func tenants(
+        connections: ClusterConnections, key: RegionKey, schemas: RegionSchemas
+    ) -> ControllerWork {
         let pool = connections.provisioningPool(cluster: ClusterConnections.cell)
         let provisioner = TenantProvisioner(pool: pool, key: key)
+        let bootstrap = ClusterBootstrap(connections: connections, key: key, schemas: schemas)
         return ControllerWork(
-            handlers: [TenantCreation(provisioner: provisioner), TenantDeletion(provisioner: provisioner)],
+            handlers: [
+                TenantCreation(provisioner: provisioner, bootstrap: bootstrap),
+                TenantDeletion(provisioner: provisioner),
+            ],
             duties: [.orphanReport(provisioner: provisioner)],
             cleanUp: [{ await pool.shutdown() }])
     }
@@ -22,11 +29,19 @@ struct TenantCreation: OperationHandler {
     let kind = "tenant.create"
     let steps: [OperationStep]
 
-    init(provisioner: TenantProvisioner) {
+    init(provisioner: TenantProvisioner, bootstrap: ClusterBootstrap) {
+        // A controller of an earlier version may have copied the database and died.
+        let migrate = OperationStep("migrate-database", percent: 90) { context in
+            let database = try context.operation.database.rawValue
+            try await context.leader.requireLeadership()
+            try await bootstrap.migrateTenant(database, cell: ClusterConnections.cell)
+            return .done
+        }
         steps = [
             provisioner.step(.createEntryRole, percent: 15, undo: .dropEntryRole),
             provisioner.step(.createGatewayRole, percent: 30, undo: .dropGatewayRole),
             provisioner.step(.createDatabase, percent: 85, undo: .dropDatabase),
+            migrate,
             provisioner.step(.closeDatabase, percent: 95),
         ]
     }
@@ -38,7 +53,8 @@ struct TenantDeletion: OperationHandler {
     let steps: [OperationStep]
     let pointOfNoReturn: String? = ProvisioningStep.lockGatewayRole.rawValue
 
-    private static let dependentsStatement = PostgresStatement("select control.tenant_dependents($1)")
+    private static let dependentsStatement = PostgresStatement(
+        "select name, is_leaving from control.tenant_dependents($1)")
 
     /// The row stays for a second, until every worker has forgotten the tenant.
     private static let forgetStatement = PostgresStatement(
@@ -54,12 +70,12 @@ struct TenantDeletion: OperationHandler {
         let check = OperationStep("check-dependents", percent: 5) { context in
             let rows = try await context.control.query(
                 Self.dependentsStatement, [.text(context.operation.subject)], deadline: .now() + .seconds(10))
-            let dependents = try rows[0].textArray(0).compactMap(\.self)
-            guard dependents.isEmpty else {
-                throw OperationFailure(
-                    "tenant-in-use", "the tenant still has " + dependents.prefix(20).joined(separator: ", "))
+            let dependents = try rows.map { (name: try $0.string(0), isLeaving: try $0.bool(1)) }
+            let names = dependents.prefix(20).map(\.name).joined(separator: ", ")
+            guard dependents.allSatisfy(\.isLeaving) else {
+                throw OperationFailure("tenant-in-use", "the tenant still has " + names)
             }
-            return .done
+            return dependents.isEmpty ? .done : .waiting(reason: "the tenant still has " + names, after: .seconds(1))
         }
         let forget = OperationStep("forget-tenant", percent: 99) { context in
             let values: [PostgresValue] = [

@@ -7,6 +7,7 @@ package enum TenantRegistryMigrations {
             ("V0007__operate_tenants.sql", PackageResources.V0007__operate_tenants_sql),
             ("V0011__limit_cells.sql", PackageResources.V0011__limit_cells_sql),
             ("V0013__prepared_schemas.sql", PackageResources.V0013__prepared_schemas_sql),
+            ("V0024__settle_tenants.sql", PackageResources.V0024__settle_tenants_sql),
         ]
     }
 }

@@ -3,6 +3,7 @@ package import DatabaseService
 package import Logging
 package import NIOCore
 import SchemaCatalog
+import SchemaMigration
 import TenantRegistry
 
 /// What the controller of a region is made of: the one place where operations and duties are registered.
@@ -16,13 +17,14 @@ package enum RegionController {
     ) throws -> ControllerService {
         let state = configuration.state
         let key = try RegionKey.load(secrets: state.controllerSecrets)
+        let schemas = try RegionSchemas.current()
         let connections = ClusterConnections(state: state, eventLoopGroup: eventLoopGroup, logger: logger)
         let work =
             ControllerWork.operatorRegistration(state: state, logger: logger)
-            + .tenants(connections: connections, key: key)
+            + .tenants(connections: connections, key: key, schemas: schemas)
             + .compute(configuration, logger: logger)
         return ControllerService(
-            connections: connections, key: key, schemas: try .current(), work: work, version: Release.version,
+            connections: connections, key: key, schemas: schemas, work: work, version: Release.version,
             process: process, onReady: onReady, logger: logger)
     }
 }

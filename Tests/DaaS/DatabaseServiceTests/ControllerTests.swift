@@ -1,6 +1,7 @@
 import CloudModel
 import DatabaseService
 import PostgresDriver
+import SchemaMigration
 import TenantRegistry
 import TestSupport
 import Testing
@@ -22,6 +23,60 @@ import Testing
         try await region.startController()
         while try await region.control.tenant(new)?.state != .ready { try await Task.sleep(for: .milliseconds(20)) }
         while try await region.control.tenant(gone) != nil { try await Task.sleep(for: .milliseconds(20)) }
+        try await region.stopController()
+    }
+
+    /// The version of a tenant's database.
+    private func version(_ record: TenantRecord, _ region: TestRegion) async throws -> Int32 {
+        let pool = region.superuser(cluster: ClusterConnections.cell, database: record.database, maximumConnections: 1)
+        let version = try await pool.query(
+            PostgresStatement("select max(version)::integer from medcloud.schema_migration where series = 'tenant'"),
+            [],
+            deadline: nil)[0].int4(0)
+        await pool.shutdown()
+        return version
+    }
+
+    @Test func `tenants that an earlier version half made, or was to remove, become ready in this one's schema`()
+        async throws
+    {
+        let region = try await TestRegion()
+        let older = RegionSchemas(
+            control: region.schemas.control, region: region.schemas.region,
+            tenant: try MigrationSeries(
+                name: region.schemas.tenant.name, migrations: region.schemas.tenant.migrations.dropLast()))
+        try await region.startController(schemas: older)
+        let kept = try await region.makeTenant()
+        try await region.stopController()
+        // One whose removal will be refused, and one that is made as far as its database.
+        try await region.control.deleteTenant(kept, actor: "test")
+        let control = region.superuser(cluster: ClusterConnections.control, database: "control")
+        try await control.withConnection {
+            try await $0.execute(
+                """
+                insert into control.network (tenant, name, resource, cidr, state, created_by)
+                values ('\(kept.rawValue)', 'lan', 'n-' || repeat('a', 26), '10.1.0.0/24', 'ready', 'test')
+                """)
+        }
+        await control.shutdown()
+        let name = region.newTenantName()
+        let made = try #require(TenantID(name))
+        try await region.control.createTenant(
+            NewTenant(id: name, name: "x", timeZone: "UTC", language: "en"), actor: "test")
+        let record = try #require(try await region.control.tenant(made))
+        let cell = region.superuser(cluster: ClusterConnections.cell, database: "postgres")
+        try await TenantProvisioner(pool: cell, key: region.key).run(
+            [.createEntryRole, .createGatewayRole, .createDatabase], for: try #require(DatabaseName(record.database)))
+        await cell.shutdown()
+        #expect(try await version(record, region) == Int32(older.tenant.version))
+        try await region.startController()
+        for tenant in [kept, made] {
+            while try await region.control.tenant(tenant)?.state != .ready {
+                try await Task.sleep(for: .milliseconds(20))
+            }
+            let record = try #require(try await region.control.tenant(tenant))
+            #expect(try await version(record, region) == Int32(region.schemas.tenant.version))
+        }
         try await region.stopController()
     }
 

@@ -129,6 +129,32 @@ import Testing
         #expect(try await region.control.tenant(tenant)?.database != record.database)
     }
 
+    @Test func `a tenant goes once the last of what it has is gone`() async throws {
+        let region = try await TestRegion.shared
+        let tenant = try await region.makeTenant()
+        let control = region.superuser(cluster: ClusterConnections.control, database: "control")
+        func execute(_ sql: String) async throws { try await control.withConnection { try await $0.execute(sql) } }
+        try await execute(
+            """
+            insert into control.network (tenant, name, resource, cidr, state, created_by)
+            values ('\(tenant.rawValue)', 'lan', 'n-' || repeat('b', 26), '10.2.0.0/24', 'deleting', 'test')
+            """)
+        try await region.control.deleteTenant(tenant, actor: "test")
+        let waits = PostgresStatement(
+            """
+            select count(*) from control.operation
+            where tenant = $1 and kind = 'tenant.delete' and phase = 'running'
+              and message = 'the tenant still has network lan'
+            """)
+        while try await control.query(waits, [.text(tenant.rawValue)])[0].int8(0) == 0 {
+            #expect(try await region.control.tenant(tenant)?.state == .deleting)
+            try await Task.sleep(for: .milliseconds(20))
+        }
+        try await execute("delete from control.network where tenant = '\(tenant.rawValue)'")
+        while try await region.control.tenant(tenant) != nil { try await Task.sleep(for: .milliseconds(20)) }
+        await control.shutdown()
+    }
+
     @Test(arguments: [
         ("H1", "x", "UTC", "en"), ("region", "x", "UTC", "en"), ("1a", "x", "UTC", "en"), ("a-", "x", "UTC", "en"),
         ("a'b", "x", "UTC", "en"), ("", "x", "UTC", "en"), (String(repeating: "a", count: 32), "x", "UTC", "en"),
