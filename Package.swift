@@ -217,6 +217,7 @@ let package = Package(
                 .embedInCode("Migrations/V0006__search_in_order.sql"),
                 .embedInCode("Migrations/V0007__booking_blacklist.sql"),
                 .embedInCode("Migrations/V0008__sort_by_value.sql"),
+                .embedInCode("Migrations/V0009__outbox_goes_back.sql"),
             ]),
         /// Clients, keys and the authorization server of a tenant.
         .target(
@@ -257,6 +258,7 @@ let package = Package(
             resources: [
                 .embedInCode("Migrations/V0003__create_outbox_lease.sql"),
                 .embedInCode("Migrations/V0010__grant_what_was_begun.sql"),
+                .embedInCode("Migrations/V0011__go_back_with_the_region.sql"),
             ]),
         /// What belongs to no single tenant: patient index, record locator, consents and sharing decisions.
         .target(

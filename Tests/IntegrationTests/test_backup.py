@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import stat
+import subprocess
+import uuid
 from pathlib import Path
 
 import pytest
 
-from blackbox.region import Region
+from blackbox.region import Region, binaries
+from blackbox.sharing import Reader
 
 HAN = "𠮷野家"
 
@@ -66,6 +70,29 @@ def test_a_restored_region_equals_the_one_that_was_backed_up(original, backup):
     finally:
         restored.stop()
         restored.remove()
+
+
+def test_what_is_written_between_the_copies_of_the_clusters_is_found_after_a_restore(original):
+    """The region's database is copied first: what it has not heard of then, it hears from the tenants' after the restore."""
+    tenant, value = original.tenant("h1"), str(uuid.uuid4())
+    command = [binaries() / "medcloud", "backup", "create", "-o", "json", "--state", str(original.state)]
+    reader = Reader(original, "h2")
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd="/") as copying:
+        assert any("copying the cluster cell-1" in line for line in copying.stderr)
+        made = tenant.fhir.create({
+            "resourceType": "Patient", "identifier": [{"use": "official", "system": "urn:mrn", "value": value}]})
+        reader.find(f"urn:mrn|{value}")
+        path = json.loads(copying.communicate()[0])["path"]
+    restored = Region()
+    try:
+        restored.run("backup", "restore", path)
+        restored.start()
+        assert restored.tenant("h1").fhir.get(f"Patient/{made['id']}").status == 200
+        Reader(restored, "h2").find(f"urn:mrn|{value}")
+    finally:
+        restored.stop()
+        restored.remove()
+        shutil.rmtree(path)
 
 
 def test_a_backup_is_private_and_listed(original, backup):

@@ -6,6 +6,7 @@ package enum EventBusMigrations {
         [
             ("V0003__create_outbox_lease.sql", PackageResources.V0003__create_outbox_lease_sql),
             ("V0010__grant_what_was_begun.sql", PackageResources.V0010__grant_what_was_begun_sql),
+            ("V0011__go_back_with_the_region.sql", PackageResources.V0011__go_back_with_the_region_sql),
         ]
     }
 }

@@ -121,7 +121,7 @@ final class FeedRun: Sendable {
             let outbox = TenantOutbox(
                 pool: feed.database.pool, consumer: consumer.name, token: lease.token, source: feed.source,
                 timeout: .nanoseconds(settings.statementTimeout.nanosecondsClamped))
-            let start = try await outbox.take()
+            let start = try await begin(outbox)
             try await consumer.begin(feed)
             var progress = Progress(
                 gaps: SequenceGaps(position: start.position), rebuildUntil: start.rebuildUntil)
@@ -131,13 +131,20 @@ final class FeedRun: Sendable {
             switch DeliveryFailure(error) {
             case .leaseLost(let token): return (.lost, token ?? lease.token)
             case .unavailable(let reason), .refused(let reason):
-                var standing = FeedStanding()
-                standing.failure = reason
                 // For `medcloud feed list`; the log has it too.
-                try? await leases.report(standing, lease)
+                try? await leases.fail(reason, lease)
                 return (.failed(reason), lease.token)
             }
         }
+    }
+
+    /// Begins where the former lease ended, or where the region's database has heard of everything: that may be older than the
+    /// tenant's, after a restore or by what was done since the last report.
+    private func begin(_ outbox: TenantOutbox) async throws -> TenantOutbox.Start {
+        let start = try await outbox.take()
+        guard start.position > lease.position else { return start }
+        try await outbox.goBack(to: lease.heard)
+        return TenantOutbox.Start(position: lease.heard.position, rebuildUntil: start.rebuildUntil)
     }
 
     private func work(
@@ -297,7 +304,10 @@ final class FeedRun: Sendable {
             progress.standing.parkedChanges = waiting.parked == 0 ? "[]" : try await outbox.parkedChanges()
             progress.nextDue = waiting.nextDue
         }
-        try await leases.report(progress.standing, lease)
+        var told = progress.standing
+        let waiting = told.deferred == 0 ? [] : try await outbox.waiting(limit: HeardChanges.maximumWaiting + 1)
+        told.heard = HeardChanges(upTo: told.position, waiting: waiting)
+        try await leases.report(told, lease)
         progress.reported = progress.standing
         progress.reportedAt = .now
     }

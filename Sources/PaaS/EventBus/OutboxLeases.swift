@@ -8,6 +8,28 @@ struct OutboxLease: Sendable, Hashable {
     let token: Int64
     /// What an operator had asked for when the lease began.
     let wish: FeedWish?
+    /// How far the consumer was, as the region's database knows it.
+    let position: Int64
+    let heard: HeardChanges
+}
+
+/// What the region's database has heard of a tenant's changes.
+struct HeardChanges: Sendable, Hashable {
+    /// Every change up to here was handled, but for those that waited.
+    private(set) var position: Int64 = 0
+    /// Ascending.
+    private(set) var waiting: [Int64] = []
+
+    static let maximumWaiting = 1000
+}
+
+extension HeardChanges {
+    /// - Parameter waiting: the first changes that wait, ascending. Where they are more than can be kept, what comes after those
+    ///   counts as not heard of.
+    init(upTo position: Int64, waiting: [Int64]) {
+        self.waiting = Array(waiting.prefix(Self.maximumWaiting))
+        self.position = waiting.dropFirst(Self.maximumWaiting).first.map { $0 - 1 } ?? position
+    }
 }
 
 /// What an operator may ask of a feed.
@@ -43,7 +65,7 @@ struct OutboxLeases: Sendable {
     private var milliseconds: PostgresValue { .int8(duration.milliseconds) }
 
     private static let claimStatement = PostgresStatement(
-        "select is_mine, token, wish, remaining from outbox.claim($1, $2, $3, $4)")
+        "select is_mine, token, wish, remaining, position, heard, waiting from outbox.claim($1, $2, $3, $4)")
 
     func claim(_ tenant: TenantID) async throws -> Claim {
         let result = try await region.call(
@@ -52,7 +74,8 @@ struct OutboxLeases: Sendable {
         guard try row.bool(0) else { return .elsewhere(.milliseconds(try row.int8(3))) }
         return .mine(
             OutboxLease(
-                tenant: tenant, token: try row.int8(1), wish: try row.optionalString(2).flatMap(FeedWish.init)))
+                tenant: tenant, token: try row.int8(1), wish: try row.optionalString(2).flatMap(FeedWish.init),
+                position: try row.int8(4), heard: HeardChanges(upTo: try row.int8(5), waiting: try row.int8Array(6))))
     }
 
     private static let renewStatement = PostgresStatement(
@@ -98,16 +121,24 @@ struct OutboxLeases: Sendable {
     }
 
     private static let reportStatement = PostgresStatement(
-        "select outbox.report($1, $2, $3, $4, $5, $6, $7::jsonb, $8)")
+        "select outbox.report($1, $2, $3, $4, $5, $6, $7, $8, $9::jsonb, $10)")
 
     func report(_ standing: FeedStanding, _ lease: OutboxLease) async throws {
         try await region.call(
             Self.reportStatement,
             [
                 .text(lease.tenant.rawValue), .text(consumer), .int8(lease.token), .int8(standing.position),
-                .int8(standing.deferred), .int8(standing.parked), .text(standing.parkedChanges),
-                standing.failure.map { .text($0) } ?? .null,
+                .int8(standing.heard.position), .int8Array(standing.heard.waiting), .int8(standing.deferred),
+                .int8(standing.parked), .text(standing.parkedChanges), standing.failure.map { .text($0) } ?? .null,
             ])
+    }
+
+    private static let failStatement = PostgresStatement("select outbox.fail($1, $2, $3, $4)")
+
+    /// The feed cannot go on, for a reason as ``FeedStanding/failure`` has it. The rest of what was reported stays.
+    func fail(_ reason: String, _ lease: OutboxLease) async throws {
+        try await region.call(
+            Self.failStatement, [.text(lease.tenant.rawValue), .text(consumer), .int8(lease.token), .text(reason)])
     }
 
     private static let grantStatement = PostgresStatement("select outbox.grant_wish($1, $2, $3, $4)")
@@ -130,6 +161,7 @@ struct OutboxLeases: Sendable {
 /// How far a feed is, as its holder tells the region.
 struct FeedStanding: Sendable, Hashable {
     var position: Int64 = 0
+    var heard = HeardChanges()
     /// Changes that wait, the parked ones included.
     var deferred: Int64 = 0
     var parked: Int64 = 0

@@ -148,6 +148,14 @@ struct TenantOutbox: Sendable {
             nextDue: try row.optionalInt8(2).map { .milliseconds($0) })
     }
 
+    private static let waitingStatement = PostgresStatement(
+        "select d.seq from outbox.deferred d where d.consumer = $1 order by d.seq limit $2")
+
+    /// The first changes that wait, by number.
+    func waiting(limit: Int) async throws -> [Int64] {
+        try await run(Self.waitingStatement, [.text(consumer), .int8(Int64(limit))]).map { try $0.int8(0) }
+    }
+
     private static let parkedStatement = PostgresStatement(
         """
         select d.seq, k.type, k.id, k.version, d.attempts, d.reason
@@ -181,11 +189,19 @@ struct TenantOutbox: Sendable {
     }
 
     private static let retryStatement = PostgresStatement("select outbox.retry($1, $2)")
+    private static let goBackStatement = PostgresStatement("select outbox.go_back($1, $2, $3, $4)")
     private static let rewindStatement = PostgresStatement("select outbox.rewind($1, $2)")
     private static let endRebuildStatement = PostgresStatement("select outbox.end_rebuild($1, $2)")
 
     func retry() async throws {
         _ = try await run(Self.retryStatement, [.text(consumer), .int8(token)])
+    }
+
+    /// Hands out again what was not heard of.
+    func goBack(to heard: HeardChanges) async throws {
+        _ = try await run(
+            Self.goBackStatement,
+            [.text(consumer), .int8(token), .int8(heard.position), .int8Array(heard.waiting)])
     }
 
     func rewind() async throws {

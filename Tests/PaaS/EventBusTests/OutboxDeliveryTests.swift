@@ -156,6 +156,76 @@ import Testing
         }
     }
 
+    @Test func `a region database that was restored hears what it lacks, also what had waited when it was copied`()
+        async throws
+    {
+        let fixture = try await OutboxFixture()
+        let consumer = RecordingConsumer(name: fixture.consumer, tenant: fixture.tenant)
+        consumer.refuse("late")
+        let superuser = fixture.region.superuser(cluster: "control", database: "region")
+        let key: [PostgresValue] = [.text(fixture.tenant.rawValue), .text(fixture.consumer)]
+        /// The position, and what waits below it.
+        func standing() async throws -> [Int64] {
+            let rows = try await superuser.query(
+                PostgresStatement("select heard, waiting from outbox.lease where tenant = $1 and consumer = $2"), key)
+            guard let row = rows.first else { return [] }
+            return [try row.int8(0)] + (try row.int8Array(1))
+        }
+        for id in ["first", "late", "next"] { try await fixture.write(id) }
+        let numbers = try await fixture.committed()
+        try await fixture.running([fixture.pump(consumer)]) {
+            try await fixture.expect { try await standing() == [numbers[2], numbers[1]] }
+        }
+        consumer.refuse("late", false)
+        try await fixture.write("last")
+        let pump = fixture.pump(consumer)
+        try await fixture.running([pump]) {
+            _ = try await fixture.region.regionDatabase().call(
+                Self.ask, [.text(fixture.tenant.rawValue), .text("retry")])
+            try await fixture.expect { try await standing() == [numbers[2] + 1] }
+        }
+        _ = try await superuser.query(
+            PostgresStatement(
+                """
+                update outbox.lease set position = $3, heard = $3, waiting = array[$4::bigint]
+                where tenant = $1 and consumer = $2
+                """), key + [.int8(numbers[2]), .int8(numbers[1])])
+        let restored = RecordingConsumer(name: fixture.consumer, tenant: fixture.tenant)
+        try await fixture.running([fixture.pump(restored)]) {
+            try await fixture.expect { try await standing() == [numbers[2] + 1] }
+        }
+        #expect(restored.events.map(\.resourceID) == ["late", "last"])
+        await superuser.shutdown()
+    }
+
+    @Test func `a feed that cannot go on does not forget where it was`() async throws {
+        let fixture = try await OutboxFixture()
+        let leases = fixture.leases(holder: "one")
+        guard case .mine(let first) = try await leases.claim(fixture.tenant) else {
+            Issue.record("the lease was not free")
+            return
+        }
+        #expect(first.position == 0 && first.heard == HeardChanges())
+        var standing = FeedStanding()
+        standing.position = 9
+        standing.heard = HeardChanges(upTo: 9, waiting: [7])
+        try await leases.report(standing, first)
+        try await leases.fail("away", first)
+        try await leases.release(first, tokenSeen: first.token)
+        guard case .mine(let second) = try await leases.claim(fixture.tenant) else {
+            Issue.record("the lease was not given back")
+            return
+        }
+        #expect(second.position == 9 && second.heard == standing.heard)
+    }
+
+    @Test func `what waits beyond the number that is kept counts as not heard of`() {
+        let waiting = (1...Int64(HeardChanges.maximumWaiting) + 1).map { $0 * 2 }
+        #expect(HeardChanges(upTo: 9000, waiting: waiting.dropLast()).position == 9000)
+        let heard = HeardChanges(upTo: 9000, waiting: waiting)
+        #expect(heard.position == 2001 && heard.waiting == waiting.dropLast())
+    }
+
     @Test func `an outage of the consumer loses nothing and parks nothing`() async throws {
         let fixture = try await OutboxFixture()
         let consumer = RecordingConsumer(name: fixture.consumer, tenant: fixture.tenant)

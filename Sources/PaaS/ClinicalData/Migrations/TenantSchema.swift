@@ -12,6 +12,7 @@ package enum TenantSchema {
         ("V0006__search_in_order.sql", PackageResources.V0006__search_in_order_sql),
         ("V0007__booking_blacklist.sql", PackageResources.V0007__booking_blacklist_sql),
         ("V0008__sort_by_value.sql", PackageResources.V0008__sort_by_value_sql),
+        ("V0009__outbox_goes_back.sql", PackageResources.V0009__outbox_goes_back_sql),
     ]
 
     /// Runs as superuser under the owner's role, after the group role `medcloud_tenant` has been made.
