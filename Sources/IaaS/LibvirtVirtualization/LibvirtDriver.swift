@@ -23,7 +23,7 @@ package final class LibvirtDriver: VirtualizationDriver {
     private let keeper: ConnectionKeeper
     private let threads = BlockingThreads()
     /// Probes wait for guests, so they have threads of their own.
-    let probeThreads = BlockingThreads(count: 32)
+    let probeThreads = BlockingThreads(count: 64)
     let accelerator = Mutex<DomainXML.Accelerator?>(nil)
     let simulation = Simulation()
 
