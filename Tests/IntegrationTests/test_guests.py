@@ -106,6 +106,26 @@ def the_way_in_is_connect(region: Region) -> None:
     assert code == 3 and not answer and error.count("\n") == 1 and '"dusk"' in error, (code, error)
 
 
+def starts(region: Region) -> int:
+    """How often the guest has started, by its own count; 0 when it does not answer."""
+    code, answer, _ = connect(region, "desk", 80, b"GET /cgi-bin/status HTTP/1.0\r\n\r\n")
+    return json.loads(answer.split(b"\r\n\r\n", 1)[1])["starts"] if code == 0 and b"\r\n\r\n{" in answer else 0
+
+
+def a_stop_is_taken_back(region: Region) -> None:
+    """Cancelled when the guest has been asked to power off already: it does, and is started again."""
+    path = "/v1/tenants/vm-clinic/instances/desk"
+    before = starts(region)
+    stop = region.api("POST", f"{path}/stop").json()["id"]
+    operation = lambda: region.api("GET", f"/v1/operations/{stop}").json()
+    assert until(lambda: operation()["step"] == "wait-until-off", 30, pause=0.01), operation()
+    assert region.api("POST", f"/v1/operations/{stop}/cancel").status == 202, operation()
+    assert until(lambda: operation()["phase"] == "cancelled", 60), operation()
+    assert until(lambda: starts(region) == before + 1, 120), show(region)
+    assert until(lambda: show(region)["status"]["ready"], 60), show(region)
+    assert show(region)["status"]["state"] == "running" and len(guests(region)) == 1, show(region)
+
+
 def test_a_manifest_makes_a_machine_that_serves(cloud, tmp_path):
     """Applied, ready with its address once its page answers; the same again is nothing to do; taken away, nothing is left."""
     file = tmp_path / "vm-clinic.yaml"
@@ -127,6 +147,7 @@ def test_a_manifest_makes_a_machine_that_serves(cloud, tmp_path):
     cloud.run("instance", "start", "--tenant", "vm-clinic", "desk", timeout=240)
     assert until(lambda: show(cloud)["status"]["ready"], 180), show(cloud)
     assert show(cloud)["status"]["address"] == status["address"]
+    a_stop_is_taken_back(cloud)
 
     file.write_text(MANIFEST.format(instances="  []"))
     cloud.run("apply", "-f", str(tmp_path), "--yes", "--allow-delete", timeout=120)
