@@ -585,7 +585,10 @@ let package = Package(
             ],
             path: "Tests/IaaS/LibvirtVirtualizationTests"),
         .testTarget(
-            name: "PrivateHypervisorTests", dependencies: ["PrivateHypervisor"],
+            name: "PrivateHypervisorTests",
+            dependencies: [
+                "PrivateHypervisor", "TestSupport", "Virtualization", .product(name: "Logging", package: "swift-log"),
+            ],
             path: "Tests/IaaS/PrivateHypervisorTests"),
         .testTarget(
             name: "CLITests",

@@ -46,7 +46,8 @@ package final class FirstProcess {
         warm()
         var nextLook = ContinuousClock.now
         while true {
-            if daemon == nil, !isStopping, .now >= nextStart { startDaemon() }
+            // While the guests are stopped too: that takes libvirtd.
+            if daemon == nil, .now >= nextStart { startDaemon() }
             var wait = timespec(tv_sec: 0, tv_nsec: 200_000_000)
             switch unsafe sigtimedwait(&signals, nil, &wait) {
             case SIGTERM, SIGINT: beginStop()
@@ -87,7 +88,9 @@ package final class FirstProcess {
             guard pid == daemon else { continue }
             daemon = nil
             nextStart = .now + restart.ended(at: .now)
-            if !isStopping { logger.warning("libvirtd ended; starting it again", metadata: ["status": "\(status)"]) }
+            if !guests.areDown {
+                logger.warning("libvirtd ended; starting it again", metadata: ["status": "\(status)"])
+            }
         }
     }
 

@@ -69,7 +69,7 @@ final class GuestAgent: Sendable {
         }
         defer { close(guest) }
         guard write("OK\n", to: client) else { return }
-        relay(client, guest)
+        Self.relay(client, guest)
     }
 
     /// One line within five seconds, byte by byte: what follows it is not ours to read.
@@ -92,6 +92,7 @@ final class GuestAgent: Sendable {
         let kind = Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue | SOCK_NONBLOCK.rawValue)
         let guest = socket(AF_INET, kind, 0)
         guard guest >= 0 else { return nil }
+        watch(guest)
         var target = sockaddr_in()
         target.sin_family = sa_family_t(AF_INET)
         target.sin_port = request.port.bigEndian
@@ -114,30 +115,50 @@ final class GuestAgent: Sendable {
         return guest
     }
 
-    /// Copies both ways until both sides have ended, or one has gone away.
-    private func relay(_ client: Int32, _ guest: Int32) {
-        var open: [(from: Int32, to: Int32)] = [(client, guest), (guest, client)]
+    /// Has the kernel ask after a guest that says nothing: one that is gone does not even say that.
+    private func watch(_ guest: Int32) {
+        let options =
+            [(SOL_SOCKET, SO_KEEPALIVE, 1)]
+            + [(TCP_KEEPIDLE, 30), (TCP_KEEPINTVL, 10), (TCP_KEEPCNT, 3)].map {
+                (Int32(IPPROTO_TCP), $0, $1)
+            }
+        for (level, option, value) in options {
+            var value = Int32(value)
+            unsafe setsockopt(guest, level, option, &value, socklen_t(MemoryLayout<Int32>.size))
+        }
+    }
+
+    /// Copies both ways until both sides have ended, or one has gone away. A side that has ended is still watched: when it is
+    /// closed altogether, the other one's silence holds nothing up.
+    static func relay(_ client: Int32, _ guest: Int32) {
+        let sides = [client, guest]
+        var isOpen = [true, true]
         var buffer = [UInt8](repeating: 0, count: 65_536)
-        while !open.isEmpty {
-            var entries = open.map { pollfd(fd: $0.from, events: Int16(POLLIN), revents: 0) }
-            guard unsafe poll(&entries, nfds_t(entries.count), -1) > 0 else { return }
-            for (entry, direction) in zip(entries, open) where entry.revents != 0 {
-                let got = unsafe read(direction.from, &buffer, buffer.count)
+        while isOpen.contains(true) {
+            var entries = zip(sides, isOpen).map { pollfd(fd: $0, events: $1 ? Int16(POLLIN) : 0, revents: 0) }
+            let ready = unsafe poll(&entries, nfds_t(entries.count), -1)
+            if ready < 0, errno == EINTR { continue }
+            guard ready > 0 else { return }
+            for (side, entry) in entries.enumerated() where entry.revents != 0 {
+                guard entry.revents & Int16(POLLIN) != 0 else { return }
+                let got = unsafe read(entry.fd, &buffer, buffer.count)
                 if got < 0, errno == EAGAIN || errno == EINTR { continue }
-                guard got > 0 else {
-                    guard got == 0 else { return }
-                    shutdown(direction.to, Int32(SHUT_WR))
-                    open.removeAll { $0.from == direction.from }
-                    continue
+                guard got >= 0 else { return }
+                if got == 0 {
+                    shutdown(sides[1 - side], Int32(SHUT_WR))
+                    isOpen[side] = false
+                } else if !writeAll(buffer[..<got], to: sides[1 - side]) {
+                    return
                 }
-                guard writeAll(buffer[..<got], to: direction.to) else { return }
             }
         }
     }
 
-    private func write(_ text: String, to descriptor: Int32) -> Bool { writeAll(Array(text.utf8)[...], to: descriptor) }
+    private func write(_ text: String, to descriptor: Int32) -> Bool {
+        Self.writeAll(Array(text.utf8)[...], to: descriptor)
+    }
 
-    private func writeAll(_ bytes: ArraySlice<UInt8>, to descriptor: Int32) -> Bool {
+    private static func writeAll(_ bytes: ArraySlice<UInt8>, to descriptor: Int32) -> Bool {
         var rest = bytes
         while !rest.isEmpty {
             let count = unsafe rest.withUnsafeBytes {

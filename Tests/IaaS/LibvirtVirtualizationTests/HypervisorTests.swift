@@ -149,6 +149,17 @@ struct HypervisorTests {
         try await expectNothingLeft(on: other)
     }
 
+    /// The proof of KVM, on a machine that may have none.
+    @Test(.timeLimit(.minutes(3))) func `a guest that has run has left its word, and nothing else`() async throws {
+        let hypervisor = try HypervisorFixture()
+        try await hypervisor.ready()
+        let hasRun = try await hypervisor.driver.call { connection throws(VirtualizationError) in
+            try AccelerationProof.isGuestRun(by: .emulated, on: connection)
+        }
+        #expect(hasRun)
+        #expect(try await hypervisor.driver.inventory() == HostInventory(instances: [], networks: [], volumes: []))
+    }
+
     @Test(.timeLimit(.minutes(3))) func `an address that was left behind is given again, and one in use is not`()
         async throws
     {

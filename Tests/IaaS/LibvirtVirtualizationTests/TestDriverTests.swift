@@ -28,6 +28,20 @@ import Virtualization
         try await driver.define(instance)
     }
 
+    /// Told of events for as long as a connection lives.
+    private final class Listener: Sendable {}
+
+    @Test(.timeLimit(.minutes(1))) func `a connection that is let go is closed and keeps nothing`() async throws {
+        weak var listener: Listener?
+        do {
+            let strong = Listener()
+            listener = strong
+            _ = try LibvirtConnection(uri: "test://\(file.path)") { [strong] _ in _ = strong }
+        }
+        // The event loop frees it.
+        while listener != nil { try await Task.sleep(for: .milliseconds(10)) }
+    }
+
     @Test func `the host is described`() async throws {
         let host = try await driver.host()
         #expect(host.hypervisor.hasPrefix("libvirt "))

@@ -11,6 +11,8 @@ final class LibvirtConnection: @unchecked Sendable {
     // The pointer is never changed; libvirt locks what it points to; it is freed once, by the last holder.
     let pointer: OpaquePointer
     let isSimulated: Bool
+    /// Of the callback, which holds the connection too; negative when there is none.
+    private let callback: Int32
 
     /// Opens the connection and begins to report the lifecycle of domains.
     init(uri: String, report: @escaping @Sendable (InstanceEvent) -> Void) throws(VirtualizationError) {
@@ -21,13 +23,14 @@ final class LibvirtConnection: @unchecked Sendable {
         // Six questions without an answer, five seconds apart, and the connection counts as lost. The test driver has none.
         unsafe virConnectSetKeepAlive(pointer, 5, 6)
         let reporter = unsafe Unmanaged.passRetained(Reporter(report)).toOpaque()
-        let number = unsafe virConnectDomainEventRegisterAny(
+        callback = unsafe virConnectDomainEventRegisterAny(
             pointer, nil, Int32(VIR_DOMAIN_EVENT_ID_LIFECYCLE.rawValue),
             unsafeBitCast(Self.lifecycle, to: virConnectDomainEventGenericCallback.self), reporter, Self.release)
-        if number < 0 { unsafe Unmanaged<Reporter>.fromOpaque(reporter).release() }
+        if callback < 0 { unsafe Unmanaged<Reporter>.fromOpaque(reporter).release() }
     }
 
     deinit {
+        if callback >= 0 { unsafe virConnectDomainEventDeregisterAny(pointer, callback) }
         unsafe virConnectClose(pointer)
     }
 
