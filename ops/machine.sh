@@ -99,7 +99,7 @@ need_venv() {
     printf '%s\n' "$venv"
 }
 
-# build_release: the three executables in .build/release, unless nothing has changed since.
+# build_release: the executables in .build/release, unless nothing has changed since.
 build_release() {
     local stamp="$root/.build/release/built-by-ops"
     if [ -e "$stamp" ] && [ -z "$(find "$root/Sources" "$root/Package.swift" -newer "$stamp" -print -quit)" ]; then

@@ -34,6 +34,22 @@ struct ChildProcessTests {
         #expect(!open.contains(String(secret)))
     }
 
+    @Test func `a child that is not wanted any more is told so first, and killed when it does not listen`() throws {
+        let temporary = try TemporaryDirectory()
+        let started = temporary.path + "/started"
+        func run(_ answer: String) throws -> ExitReason {
+            unlink(started)
+            let specification = ProcessSpecification(
+                name: "sh", executable: "/bin/sh",
+                arguments: ["-c", "trap '\(answer)' TERM; : > \(started); while :; do sleep 0.01; done"])
+            return try ChildProcess.run(
+                specification, while: { access(started, F_OK) != 0 },
+                grace: .milliseconds(answer.isEmpty ? 100 : 10_000))
+        }
+        #expect(try run("exit 7") == .exited(7))
+        #expect(try run("") == .signalled(9))
+    }
+
     @Test func `an end by signal is told apart`() throws {
         let specification = ProcessSpecification(name: "sh", executable: "/bin/sh", arguments: ["-c", "kill -9 $$"])
         #expect(try ChildProcess.run(specification) == .signalled(9))

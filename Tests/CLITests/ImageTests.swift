@@ -119,6 +119,12 @@ struct ImageTests {
         try other.prepare()
         try other.adopt(image, from: store)
         try other.check(image)
+        // Damaged since, or cut short by a power cut.
+        let copy = other.directory + "/" + image.disk.name
+        try FileManager.default.removeItem(atPath: copy)
+        try DurableFile.write("short", to: copy, mode: 0o444)
+        try other.adopt(image, from: store)
+        try other.check(image)
         #expect(try other.images() == [image])
         try FileManager.default.removeItem(atPath: store.directory + "/" + image.kernel.name)
         try DurableFile.write("changed", to: store.directory + "/" + image.kernel.name, mode: 0o444)

@@ -8,6 +8,11 @@ struct YAMLReaderTests {
         try YAMLReader.documents(Array(text.utf8))
     }
 
+    @Test(arguments: ["id: a\n", "---\nid: a\n", "# c\nid: a\n", "\r\nid: a\r\n"])
+    func `a byte order mark may begin a file`(text: String) throws {
+        #expect(try read("\u{FEFF}" + text).map(\.value) == [.object([.init(key: "id", value: .string("a"))])])
+    }
+
     private func value(_ text: String) throws(YAMLFailure) -> ManifestValue? {
         try read("key: \(text)\n").first.flatMap { source in
             guard case .object(let members) = source.value else { return nil }

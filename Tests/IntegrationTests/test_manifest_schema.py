@@ -39,7 +39,7 @@ def instance(**members) -> dict:
 
 GOOD_ONES = [
     {}, {"template": "clinic"}, {"template": "bureau"}, {"template": "pharmacy"}, {"template": "partner"},
-    {"kind": "clinic"}, {"labels": {"area": "north", "tier": "2"}}, {"driftPolicy": "repair"},
+    {"name": "می\u200cخواهم"}, {"kind": "clinic"}, {"labels": {"area": "north", "tier": "2"}}, {"driftPolicy": "repair"},
     {"quota": {"memory": "2GiB", "storage": 0, "vcpus": 3}}, {"clients": client(realm="region")},
     {"clients": client(kind="tenant-administrator", name="Lab", origins=["https://a.example", "http://localhost:80"])},
     {"clients": client(keys={"generate": True, "keySetURL": "https://a.example/keys"}, disabled=True)},
@@ -51,7 +51,7 @@ GOOD_ONES = [
 #: What the schema refuses too.
 BAD_ONES = [
     {"id": None}, {"id": "Upper"}, {"id": "x" * 40}, {"id": "region"}, {"id": "a'; drop table x"}, {"id": 7},
-    {"name": None}, {"name": ""}, {"name": "a\nb"}, {"name": " "}, {"name": "x" * 201}, {"name": 5}, {"template": "hopsital"},
+    {"name": None}, {"name": ""}, {"name": "a\nb"}, {"name": " "}, {"name": "a\u2066b"}, {"name": "\u200c"}, {"name": "x" * 201}, {"name": 5}, {"template": "hopsital"},
     {"template": None}, {"kind": "shop"}, {"timeZone": "berlin"}, {"timeZone": "Europe/../etc"}, {"timeZone": True},
     {"language": "english"}, {"language": "de_DE"}, {"lables": {}}, {"labels": {"Area": "x"}}, {"labels": {"a": "b c"}},
     {"labels": {"a": 1}}, {"labels": []}, {"driftPolicy": "ignore"}, {"quota": []}, {"quota": {"disks": 1}},

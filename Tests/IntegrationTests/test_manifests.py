@@ -207,6 +207,10 @@ def test_a_kept_plan_does_exactly_that_or_nothing(world, manifests, name, tmp_pa
     changed.write_text(kept.read_text().replace('"One"', '"Another"'))
     refused = manifests.run("apply", changed, "--yes", code=4)
     assert "nothing was done" in refused.stderr
+    # What it shows is what it does.
+    for member, value in (("changes", []), ("note", "x")):
+        changed.write_text(json.dumps({**json.loads(kept.read_text()), member: value}))
+        manifests.run("apply", changed, "--yes", code=4 if member == "changes" else 65)
     manifests.run("apply", kept, "--yes")
     assert specification(world)["tenants"][name]["name"] == "One"
     outdated = manifests.run("apply", kept, "--yes", code=4)

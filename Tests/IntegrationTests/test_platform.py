@@ -194,6 +194,10 @@ def test_the_platform_api_lists_tenants_for_the_operator_only(region, h1):
 @pytest.mark.parametrize("body, pointer", [
     ({}, "/id"), ({"id": "Upper"}, "/id"), ({"id": "-x"}, "/id"), ({"id": "x" * 40}, "/id"), ({"id": "region"}, "/id"), ({"id": "a/b"}, "/id"),
     ({"id": "a';drop"}, "/id"), ({"id": 7}, "/id"), ({"id": "ok-zone", "timeZone": "Mars/Base"}, "/timeZone"), ({"id": "ok-name", "name": ""}, "/name"),
+    ({"id": "ok-name", "name": "a\u001b[31mb"}, "/name"), ({"id": "ok-name", "name": "a\nb"}, "/name"), ({"id": "ok-name", "name": "a\u202eb"}, "/name"),
+    ({"id": "ok-label", "labels": {"A": "b"}}, "/labels"), ({"id": "ok-label", "labels": {"a": "b c"}}, "/labels"),
+    ({"id": "ok-label", "labels": {f"a{n}": "b" for n in range(33)}}, "/labels"),
+   
     ({"id": "ok-more", "more": 1}, "/more"), ({"id": "ok-kind", "kind": "bar"}, "/kind"), ({"id": "ok-language", "language": "no language"}, "/language"),
 ])
 def test_bad_tenants_are_refused(region, body: dict, pointer: str):

@@ -169,6 +169,7 @@ def test_the_first_tenants_are_made_over_tls():
         said = region.log.read_text()
         assert f"curl -s --cacert {region.authority} -H" in said, said
         assert region.run("tenant", "list", "-o", "name").stdout.split() == ["h1"]
+        assert region.run("token", "--tenant", "h1").stdout.strip()
     finally:
         region.remove()
 

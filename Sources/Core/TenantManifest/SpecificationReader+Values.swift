@@ -124,7 +124,7 @@ extension SpecificationReader {
                 object.pointer(to: key),
                 isWhole
                     ? "\(key) must be a number of bytes, not \(value.article)"
-                    : "\(key) must be a number with a unit, such as 512MiB or 2GiB, not \(value.article)",
+                    : "\(key) must be up to six digits and a unit, such as 512MiB or 2GiB, not \(value.article)",
                 allowed: isWhole ? [] : ByteSize.unitNames)
             return nil
         }

@@ -55,18 +55,21 @@ package struct TextRule: Sendable {
         text.utf8.count <= 63 && text.utf8.allSatisfy { isWord($0) || ".-_".utf8.contains($0) }
     }
 
-    /// What people call something.
-    package static let displayName = TextRule("1 to 200 characters without line ends or other control characters") {
-        text in
+    /// What people call something. Joiners and marks of direction belong to how names are written; what turns the order of
+    /// other text around does not.
+    package static let displayName = TextRule(
+        "1 to 200 characters, not all of them spaces, without control characters, line ends or changes of direction"
+    ) { text in
         (1...200).contains(text.unicodeScalars.count)
             && text.unicodeScalars.allSatisfy { scalar in
-                switch scalar.properties.generalCategory {
-                case .control, .format, .lineSeparator, .paragraphSeparator, .surrogate, .privateUse, .unassigned:
-                    false
+                switch scalar.value {
+                case 0...0x1F, 0x7F...0x9F, 0x2028...0x202E, 0x2066...0x2069, 0xFEFF: false
                 default: true
                 }
             }
-            && text.unicodeScalars.contains { !$0.properties.isWhitespace }
+            && text.unicodeScalars.contains {
+                !$0.properties.isWhitespace && $0.properties.generalCategory != .format
+            }
     }
 
     /// The form of an IANA name; whether there is such a zone is for a database of zones to say.

@@ -1,6 +1,7 @@
 package import CloudIdentity
 package import CloudModel
 package import StrictJSON
+import TenantManifest
 package import TenantRegistry
 
 /// An OAuth client of a tenant or of the region.
@@ -123,7 +124,7 @@ package struct NewClient: Sendable {
         }
         guard let keys = node["jwks"] else { throw TenantRegistryError.invalid("jwks", "is missing") }
         let id = try object.text("id")
-        let name = try object.text("name")
+        let name = try object.text("name", .displayName)
         let scope = try object.text("scope")
         let keySetURL = try object.optionalText("jwksURI")
         let origins = try object.origins("origins")
@@ -153,18 +154,25 @@ struct RequestObject {
         self.node = node
     }
 
-    /// An object of words; empty when it is not there.
-    func words(_ name: String) throws(TenantRegistryError) -> [String: String] {
+    /// At most 32 labels; none when it is not there.
+    func labels(_ name: String) throws(TenantRegistryError) -> [String: String] {
         guard let value = node[name] else { return [:] }
         guard value.kind == .object else { throw TenantRegistryError.invalid(name, "must be an object") }
-        var words: [String: String] = [:]
+        var labels: [String: String] = [:]
         for member in value.members {
             guard let text = member.value.string else {
                 throw TenantRegistryError.invalid(name, "must be an object of text values")
             }
-            words[member.key] = text
+            guard TextRule.labelKey.allows(member.key) else {
+                throw TenantRegistryError.invalid(name, "has a key that is not \(TextRule.labelKey.sentence)")
+            }
+            guard TextRule.labelValue.allows(text) else {
+                throw TenantRegistryError.invalid(name, "has a value that is not \(TextRule.labelValue.sentence)")
+            }
+            labels[member.key] = text
         }
-        return words
+        guard labels.count <= 32 else { throw TenantRegistryError.invalid(name, "must be at most 32") }
+        return labels
     }
 
     func optionalText(_ name: String) throws(TenantRegistryError) -> String? {
@@ -203,10 +211,11 @@ struct RequestObject {
         return isHost && (parts.count == 1 || UInt16(parts[1]) != nil)
     }
 
-    func text(_ name: String) throws(TenantRegistryError) -> String {
+    func text(_ name: String, _ rule: TextRule? = nil) throws(TenantRegistryError) -> String {
         guard let text = try optionalText(name) else {
             throw TenantRegistryError.invalid(name, "is missing")
         }
+        if let rule, !rule.allows(text) { throw TenantRegistryError.invalid(name, "must be \(rule.sentence)") }
         return text
     }
 }

@@ -1,6 +1,7 @@
 package import CloudIdentity
 import CloudModel
 package import StrictJSON
+import TenantManifest
 package import TenantRegistry
 
 extension NewTenant {
@@ -16,8 +17,9 @@ extension NewTenant {
             throw TenantRegistryError.invalid("kind", "must be one of \(known)")
         }
         self.init(
-            id: try object.text("id"), name: try object.text("name"), timeZone: try object.text("timeZone"),
-            language: try object.text("language"), kind: kind, labels: try object.words("labels"))
+            id: try object.text("id"), name: try object.text("name", .displayName),
+            timeZone: try object.text("timeZone"),
+            language: try object.text("language"), kind: kind, labels: try object.labels("labels"))
     }
 }
 

@@ -221,9 +221,12 @@ struct ManifestValueRuleTests {
     @Test(arguments: ["", "CET'", "Asia", "asia/shanghai", "Asia/../etc", "Asia/ Shanghai", "/Asia"])
     func `other zones do not`(zone: String) { #expect(!TextRule.timeZone.allows(zone)) }
 
-    @Test(arguments: ["One", "Ärztehaus Süd", "北京医院", "A"])
+    @Test(arguments: ["One", "Ärztehaus Süd", "北京医院", "A", "می\u{200C}خواهم", "👩\u{200D}⚕️", "a\u{200F}b"])
     func `names people use pass`(name: String) { #expect(TextRule.displayName.allows(name)) }
 
-    @Test(arguments: ["", " ", "a\nb", "a\u{0}b", "a\u{202E}b", String(repeating: "x", count: 201)])
+    @Test(arguments: [
+        "", " ", "a\nb", "a\u{0}b", "a\u{202E}b", "a\u{1B}[31mb", "a\u{2066}b", "\u{FEFF}a", "\u{200C}",
+        String(repeating: "x", count: 201),
+    ])
     func `names that would mislead do not`(name: String) { #expect(!TextRule.displayName.allows(name)) }
 }

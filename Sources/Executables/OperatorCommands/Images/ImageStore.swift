@@ -84,6 +84,10 @@ package struct ImageStore: Sendable {
     /// Takes an image over from another store; refuses files that are not what their manifest says.
     package func adopt(_ manifest: ImageManifest, from other: ImageStore) throws {
         try other.check(manifest)
+        // What is damaged here is replaced; disks that build on it find the same content again.
+        if (try? check(manifest)) == nil {
+            for file in manifest.files { try DurableFile.remove("\(directory)/\(file.name)") }
+        }
         for file in manifest.files { try Self.copy("\(other.directory)/\(file.name)", to: "\(directory)/\(file.name)") }
         try publish(manifest)
     }
@@ -161,6 +165,7 @@ package struct ImageStore: Sendable {
         let unfinished = "\(target).new-\(getpid())"
         defer { unlink(unfinished) }
         try ShellTool.run("/bin/cp", ["--sparse=always", "--", source, unfinished])
+        try DurableFile.sync(unfinished)
         guard chmod(unfinished, 0o444) == 0, rename(unfinished, target) == 0 else {
             throw CommandFailure.system("write \(target)", errno: errno)
         }

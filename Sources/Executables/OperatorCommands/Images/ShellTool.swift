@@ -3,11 +3,15 @@ import Glibc
 
 /// Programs of the machine that build images. Each gets its words as a vector, never through a shell.
 enum ShellTool {
-    /// Runs to the end; what it says is shown only when it fails.
+    /// How long a program that is told to end may take to put things in order.
+    private static let grace = Duration.seconds(10)
+
+    /// Runs to the end, or until `goesOn` says false; what it says is shown only when it fails.
     static func run(
-        _ path: String, _ arguments: [String], in directory: String = "/", environment: [String: String] = [:]
+        _ path: String, _ arguments: [String], in directory: String = "/", environment: [String: String] = [:],
+        while goesOn: () -> Bool = { true }
     ) throws {
-        _ = try output(path, arguments, in: directory, environment: environment)
+        _ = try output(path, arguments, in: directory, environment: environment, while: goesOn)
     }
 
     /// Lines of standard output.
@@ -16,7 +20,8 @@ enum ShellTool {
     }
 
     private static func output(
-        _ path: String, _ arguments: [String], in directory: String, environment: [String: String]
+        _ path: String, _ arguments: [String], in directory: String, environment: [String: String],
+        while goesOn: () -> Bool = { true }
     ) throws -> String {
         let name = path.split(separator: "/").last.map(String.init) ?? path
         guard access(path, X_OK) == 0 else {
@@ -29,7 +34,7 @@ enum ShellTool {
             environment: Environment.minimal.merging(environment) { _, new in new })
         specification.logFile = folder
         specification.workingDirectory = directory
-        let reason = try ChildProcess.run(specification)
+        let reason = try ChildProcess.run(specification, while: goesOn, grace: grace)
         let text = DurableFile.text(folder) ?? ""
         guard reason == .exited(0) else {
             let last = text.split(separator: "\n").suffix(8).map { "\n    " + $0 }.joined()

@@ -183,12 +183,13 @@ extension PlatformAPI {
             let addresses = ClientProfile.addresses(baseURL: baseURL, tenant: realm)
             profile = ClientProfile(
                 tenant: realm, clientID: client.id, tokenURL: addresses.tokenURL, fhirBase: addresses.fhirBase,
-                scope: client.scopes, privateKey: .generate())
+                scope: client.scopes, caFile: connection.trust.file, privateKey: .generate())
             try profile.write(to: path)
         } else {
             profile = try ClientProfile.read(path)
-            if profile.scope != client.scopes {
+            if profile.scope != client.scopes || profile.caFile != connection.trust.file {
                 profile.scope = client.scopes
+                profile.caFile = connection.trust.file
                 try profile.write(to: path)
             }
         }

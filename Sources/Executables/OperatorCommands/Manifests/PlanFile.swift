@@ -13,6 +13,8 @@ package struct PlanFile: Sendable {
     package let prune: Bool
     package let hash: String
     package let specifications: [TenantSpecification]
+    /// The changes as the file shows them, for people and programs to read; nil for a plan that was not read.
+    package private(set) var changes: JSONValue?
 
     package init(baseURL: String, revision: Int64, prune: Bool, hash: String, specifications: [TenantSpecification]) {
         self.baseURL = baseURL
@@ -20,6 +22,13 @@ package struct PlanFile: Sendable {
         self.prune = prune
         self.hash = hash
         self.specifications = specifications
+    }
+
+    /// Whether the file shows what the plan does.
+    package func shows(_ plan: SpecificationPlan) throws -> Bool {
+        var writer = JSONWriter()
+        plan.write(to: &writer)
+        return try changes == JSONValue(parsing: writer.bytes)
     }
 
     /// - Parameter plan: is written too, for people and programs to read; what counts is what it is made from.
@@ -45,7 +54,9 @@ package struct PlanFile: Sendable {
         let bytes = try DurableFile.read(path)
         do {
             let root = try JSONDocument(bytes).root
-            guard root["format"]?.integer == format, let region = root["region"]?.string,
+            let known: Set = ["format", "region", "revision", "prune", "hash", "changes", "specifications"]
+            guard root["format"]?.integer == format, root.members.allSatisfy({ known.contains($0.key) }),
+                let changes = root["changes"], let region = root["region"]?.string,
                 let revision = root["revision"]?.integer, let prune = root["prune"]?.bool,
                 let hash = root["hash"]?.string, let list = root["specifications"]
             else { throw CommandFailure(.invalid, "") }
@@ -54,8 +65,10 @@ package struct PlanFile: Sendable {
                 specifications.append(
                     try SpecificationReader.specification(ManifestValue(element), form: .canonical))
             }
-            return PlanFile(
+            var plan = PlanFile(
                 baseURL: region, revision: Int64(revision), prune: prune, hash: hash, specifications: specifications)
+            plan.changes = try JSONValue(parsing: Array(changes.rawBytes))
+            return plan
         } catch let error as ManifestError {
             throw CommandFailure(.invalid, "\(path) holds what no manifest may say.\n\(error)")
         } catch {

@@ -44,7 +44,10 @@ package struct YAMLReader {
         guard bytes.count <= maximumBytes else {
             throw YAMLFailure(line: 1, message: "the file is larger than \(maximumBytes / 1024) KiB")
         }
-        guard let text = String(validating: bytes, as: UTF8.self) else {
+        // YAML 1.2.2 §5.2: a byte order mark may begin a stream.
+        let mark: [UInt8] = [0xEF, 0xBB, 0xBF]
+        guard let text = String(validating: bytes.dropFirst(bytes.starts(with: mark) ? mark.count : 0), as: UTF8.self)
+        else {
             throw YAMLFailure(line: 1, message: "the file is not UTF-8 text")
         }
         try refuseManyAliases(text)

@@ -24,6 +24,8 @@ package struct RegionFile: Codable, Sendable, Equatable {
     package var baseURL: String
     /// The authorities that vouch for the region's certificate: a PEM file. Nil = those that the system trusts.
     package var caFile: String?
+    /// The libvirt URI of a hypervisor that was configured; nil = the private one, or none.
+    package var hypervisor: String?
     package var startedAt: Int64
     /// Milliseconds from the start of the supervisor to the first good answer.
     package var readyAfter: Int?

@@ -57,9 +57,11 @@ package struct StateDirectory: Sendable {
             return .region
         }
         guard let names = Self.names(in: state.directory) else { return .empty }
-        // The lock and the log of a detached start come before the format; samples, images or backups may have been put there.
-        let harmless: Set<String> = ["lock", "logs", "samples", "images", "backups", "lost+found"]
-        guard names.allSatisfy(harmless.contains) else {
+        // The lock, the log of a detached start and the wish for first tenants come before the format; samples, images or
+        // backups may have been put there. What was being written when a start was interrupted is named `FILE.new-NUMBER`.
+        let harmless: Set<String> = ["lock", "logs", "demo.pending", "samples", "images", "backups", "lost+found"]
+        let written = ["demo.pending.new-", "format.new-"]
+        guard names.allSatisfy({ name in harmless.contains(name) || written.contains(where: name.hasPrefix) }) else {
             throw CommandFailure(
                 .refused, "\(state.directory) is not empty and not a medcloud state directory: choose another --state.")
         }

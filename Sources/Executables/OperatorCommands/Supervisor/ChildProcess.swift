@@ -116,9 +116,19 @@ package enum ChildProcess {
     }
 
     /// The same, calling `goesOn` fifty times a second; when that says false, the process and its group are killed.
-    package static func run(_ specification: ProcessSpecification, while goesOn: () -> Bool) throws -> ExitReason {
+    ///
+    /// - Parameter grace: how long the process has to end by itself when it is told to, before it is killed.
+    package static func run(
+        _ specification: ProcessSpecification, while goesOn: () -> Bool, grace: Duration = .zero
+    ) throws -> ExitReason {
         let pid = try spawn(specification)
-        while goesOn() {
+        var end: ContinuousClock.Instant?
+        while true {
+            if end == nil, !goesOn() {
+                end = .now + grace
+                if grace > .zero { kill(pid, SIGTERM) }
+            }
+            if let end, ContinuousClock.now >= end { break }
             var status: Int32 = 0
             if waitpid(pid, &status, WNOHANG) == pid { return reason(status) }
             usleep(20_000)

@@ -85,6 +85,14 @@ package enum DurableFile {
     }
 
     /// Makes a rename or a removal in the directory of `path` durable.
+    /// Has the content of a file, which somebody else has written, reach the disk.
+    static func sync(_ path: String) throws {
+        let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+        guard descriptor >= 0 else { throw CommandFailure.system("write \(path)", errno: errno) }
+        defer { close(descriptor) }
+        guard fsync(descriptor) == 0 else { throw CommandFailure.system("write \(path)", errno: errno) }
+    }
+
     package static func syncDirectory(of path: String) {
         let parent = path.lastIndex(of: "/").map { $0 == path.startIndex ? "/" : String(path[..<$0]) } ?? "."
         let descriptor = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC)

@@ -93,11 +93,11 @@ struct ApplyCommand: AsyncParsableCommand {
                 "The region has changed since the plan was made (revision \(kept.revision), now \(comparison.revision)); "
                     + "nothing was done. Make the plan again and look at it.")
         }
-        guard kept.hash == comparison.plan.hash else {
+        guard try kept.hash == comparison.plan.hash && kept.shows(comparison.plan) else {
             throw CommandFailure(
                 .refused,
-                "The plan is not what this region and its own specifications give (made for \(kept.baseURL)); nothing was "
-                    + "done. Make the plan again.")
+                "The plan is not what this region and its own specifications give (made for \(kept.baseURL)), or its changes "
+                    + "were edited; nothing was done. Make the plan again.")
         }
     }
 

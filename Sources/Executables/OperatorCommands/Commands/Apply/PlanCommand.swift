@@ -8,6 +8,14 @@ enum PlanOutput: ExpressibleByArgument, Equatable {
     case format(OutputFormat)
     case file(String)
 
+    /// For the help.
+    var defaultValueDescription: String {
+        switch self {
+        case .format(let format): format.rawValue
+        case .file(let path): path
+        }
+    }
+
     /// A format by its name; a file by a full stop or a slash in it, so that a mistyped format becomes no file.
     init?(argument: String) {
         if let format = OutputFormat(rawValue: argument), format != .name {

@@ -164,7 +164,8 @@ package struct Examination: Sendable {
             }
             let orphans = drift.filter { $0[key: "kind"]?.string == "orphan" }
             guard !orphans.isEmpty else { return [Finding("orphans", .good, "none")] }
-            return orphans.map { OrphanAdvice(state: state).finding(for: $0) }
+            let advice = OrphanAdvice(state: state, configured: try RegionFile.read(state).hypervisor)
+            return orphans.map(advice.finding)
         } catch {
             return [Finding("orphans", .warning, "unknown", advice: "\(error)")]
         }

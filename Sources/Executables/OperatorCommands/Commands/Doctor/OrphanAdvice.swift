@@ -3,9 +3,12 @@ package import CloudModel
 /// What an operator can do about something that the host or a cell holds and no row names.
 package struct OrphanAdvice: Sendable {
     let state: RegionState
+    /// The URI of a hypervisor that was configured; nil = the region's own.
+    let configured: String?
 
-    package init(state: RegionState) {
+    package init(state: RegionState, configured: String?) {
         self.state = state
+        self.configured = configured
     }
 
     /// - Parameter drift: an item of `/v1/drift` of the kind `orphan`; its name is opaque, by rule.
@@ -24,7 +27,11 @@ package struct OrphanAdvice: Sendable {
         var commands: [String] = []
         if found.contains("domain") { commands += virsh("destroy \(name)") + virsh("undefine \(name)") }
         if found.contains("network") { commands += virsh("net-destroy \(name)") + virsh("net-undefine \(name)") }
-        if found.contains("volumes") {
+        if found.contains("volumes"), configured != nil {
+            for end in ["qcow2", "seed", "log"] {
+                commands += virsh("vol-delete --pool medcloud-instances \(name).\(end)")
+            }
+        } else if found.contains("volumes") {
             // libvirt remembers files until it looks at them again.
             commands.append("rm \(state.instancesDirectory)/\(name).*")
             commands += virsh("pool-refresh medcloud-instances")
@@ -44,6 +51,6 @@ package struct OrphanAdvice: Sendable {
     }
 
     private func virsh(_ command: String) -> [String] {
-        ["virsh -c '\(state.hypervisorURI)' \(command)"]
+        ["virsh -c \(TypedCommand.word(configured ?? state.hypervisorURI)) \(command)"]
     }
 }

@@ -41,7 +41,7 @@ struct ImageBuildCommand: ParsableCommand {
             progress.step("cancelled; nothing is left of it")
             throw cancellation
         }
-        if try store.image(manifest.name) != manifest {
+        if try store.image(manifest.name) != manifest || (try? store.check(manifest)) == nil {
             try store.adopt(manifest, from: cache)
             try store.sweep(image, instances: region.state.instancesDirectory)
             progress.step("\(image) is ready: \(manifest.source)")

@@ -1,6 +1,7 @@
 import CloudModel
 import Foundation
 import Glibc
+import Synchronization
 import TenantManifest
 
 /// The tenants of an empty state: a folder of manifests, applied as `medcloud apply` does it.
@@ -66,12 +67,24 @@ struct FirstTenants: Sendable {
         progress.step("building the image \(image)")
         let own = try ExecutableLocation.ownPath()
         let directory = state.directory
-        // A thread of its own, because it blocks.
-        try await withCheckedThrowingContinuation { (done: CheckedContinuation<Void, any Error>) in
-            Thread.detachNewThread {
-                done.resume(
-                    with: Result { try ShellTool.run(own, ["image", "build", image, "--state", directory]) })
+        let build = Build()
+        do {
+            try await withTaskCancellationHandler {
+                // A thread of its own, because it blocks.
+                try await withCheckedThrowingContinuation { (done: CheckedContinuation<Void, any Error>) in
+                    Thread.detachNewThread {
+                        done.resume(
+                            with: Result {
+                                try ShellTool.run(own, ["image", "build", image, "--state", directory]) { build.goesOn }
+                            })
+                    }
+                }
+            } onCancel: {
+                build.cancel()
             }
+        } catch {
+            try Task.checkCancellation()
+            throw error
         }
         let end = ContinuousClock.now + .seconds(120)
         while try await !has(image: image, api) {
@@ -81,6 +94,14 @@ struct FirstTenants: Sendable {
             }
             try await Task.sleep(for: .milliseconds(200))
         }
+    }
+
+    /// Whether an image is still wanted.
+    private final class Build: Sendable {
+        private let isCancelled = Atomic(false)
+
+        var goesOn: Bool { !isCancelled.load(ordering: .relaxed) }
+        func cancel() { isCancelled.store(true, ordering: .relaxed) }
     }
 
     private func has(image: String, _ api: PlatformAPI) async throws -> Bool {

@@ -113,6 +113,7 @@ struct RegionLaunch: Sendable {
             executable: try executables.path(of: "medcloud-controller", for: users.database, state: state),
             arguments: ["--state", state.directory], environment: environment)
         var hypervisor: ProcessSpecification?
+        var configured: String?
         switch compute {
         case .none: break
         case .private:
@@ -121,7 +122,9 @@ struct RegionLaunch: Sendable {
             controller.arguments += [
                 "--hypervisor", state.hypervisorURI, "--hypervisor-agent", state.hypervisorAgent,
             ]
-        case .configured(let uri): controller.arguments += ["--hypervisor", uri]
+        case .configured(let uri):
+            configured = uri
+            controller.arguments += ["--hypervisor", uri]
         }
         controller.user = users.database
         controller.logFile = state.logFile(process: "controller")
@@ -144,8 +147,8 @@ struct RegionLaunch: Sendable {
         }
         let file = RegionFile(
             phase: .starting, supervisor: getpid(), version: Release.version, host: socket.host,
-            port: socket.port, baseURL: baseURL, caFile: options.authorities, startedAt: Int64(time(nil)),
-            readyAfter: nil, processes: [])
+            port: socket.port, baseURL: baseURL, caFile: options.authorities, hypervisor: configured,
+            startedAt: Int64(time(nil)), readyAfter: nil, processes: [])
         return Supervisor.Plan(
             state: state, bootstrap: bootstrap, hypervisor: hypervisor, controller: controller, workers: workers,
             file: file)
