@@ -157,6 +157,24 @@ import Testing
         try await GatewayFixture.withGateway { gateway in
             let answer = try await gateway.send("GET", "/healthz?" + String(repeating: "a", count: 9000))
             #expect(answer.status == 414)
+            #expect(answer["content-type"] == "application/problem+json")
+            for base in ["/t/h1/fhir/Patient", "/region/fhir/Patient"] {
+                let inBase = try await gateway.send("GET", base + "?identifier=" + String(repeating: "a", count: 9000))
+                #expect(inBase.status == 414 && inBase["content-type"] == "application/fhir+json")
+            }
+        }
+    }
+
+    @Test func `a connection ends with a CONNECT, behind which nothing is a request`() async throws {
+        try await GatewayFixture.withGateway { gateway in
+            for target in ["/v1/tenants", "127.0.0.1:80"] {
+                let heard = try await RawClient.connect(to: gateway.port) { client in
+                    try await client.say("CONNECT \(target) HTTP/1.1\r\nHost: x\r\n\r\n")
+                    return try await client.hearAll()
+                }
+                let answer = try #require(RawAnswer(heard))
+                #expect(answer.status >= 400 && answer["connection"] == "close")
+            }
         }
     }
 

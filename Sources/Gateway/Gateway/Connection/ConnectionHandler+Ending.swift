@@ -51,7 +51,7 @@ extension ConnectionHandler {
     }
 
     /// Answers with a problem as the connection's last words, behind the answers that are under way.
-    func refuse(_ problem: Problem, _ context: ChannelHandlerContext) {
+    func refuse(_ problem: Problem, as style: ErrorStyle = .problem, _ context: ChannelHandlerContext) {
         guard case .open = ending else { return }
         ending = .afterAnswer
         way = nil
@@ -59,12 +59,12 @@ extension ConnectionHandler {
         if order.hotUnderWay > 0 {
             if order.heldRequests == 0 {
                 _ = order.lastWords()
-                answers.append(HotAnswer(responses.closing(problem)))
+                answers.append(HotAnswer(responses.closing(problem, style)))
             }
             held = []
             return
         }
-        let response = responses.closing(problem)
+        let response = responses.closing(problem, style)
         let head = HTTPResponse(status: response.status, headerFields: response.headers)
         context.write(wrapOutboundOut(.head(head)), promise: nil)
         context.write(wrapOutboundOut(.body(response.body)), promise: nil)

@@ -104,8 +104,10 @@ final class ConnectionHandler: ChannelDuplexHandler, RemovableChannelHandler {
     }
 
     private func received(_ request: HTTPRequest, context: ChannelHandlerContext) {
-        if (request.path?.utf8.count ?? 0) > limits.targetBytes {
-            refuse(Problem(.uriTooLong, "At most \(limits.targetBytes) bytes; post the search to _search."), context)
+        if let target = request.path, target.utf8.count > limits.targetBytes {
+            refuse(
+                Problem(.uriTooLong, "At most \(limits.targetBytes) bytes; post the search to _search."),
+                as: ErrorStyle(target: target), context)
             return
         }
         let place = order.nextHot

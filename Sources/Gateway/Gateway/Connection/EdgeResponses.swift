@@ -16,9 +16,9 @@ struct EdgeResponses: Sendable {
     }
 
     /// A problem as the last answer of a connection.
-    func closing(_ problem: Problem) -> ModuleResponse {
+    func closing(_ problem: Problem, _ style: ErrorStyle) -> ModuleResponse {
         let requestID = RequestID.make()
-        var response = ErrorStyle.problem.response(problem, requestID: requestID, typeBase: typeBase)
+        var response = style.response(problem, requestID: requestID, typeBase: typeBase)
         response.headers[.contentLength] = String(response.body.readableBytes)
         response.headers[.connection] = "close"
         headers.apply(to: &response.headers, requestID: requestID)

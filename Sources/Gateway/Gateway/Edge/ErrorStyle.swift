@@ -15,6 +15,12 @@ enum ErrorStyle: Sendable, Hashable {
         self = isTenantBase || isRegionBase ? .operationOutcome : .problem
     }
 
+    /// The same of a request target as it was sent, however long.
+    init(target: String) {
+        let segments = target.prefix { $0 != "?" }.split(separator: "/", maxSplits: 3)
+        self.init(path: segments.map(String.init))
+    }
+
     /// The answer for a problem.
     func response(_ problem: Problem, requestID: String, typeBase: String) -> ModuleResponse {
         var response: ModuleResponse

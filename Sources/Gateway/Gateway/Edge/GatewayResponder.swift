@@ -88,8 +88,9 @@ struct GatewayResponder: Sendable {
             }
         }
         answerHeaders.apply(to: &response.headers, requestID: requestID)
-        if !isBodyRead, Self.length(request.headers) ?? .max > 1 << 20 {
-            // Rather a new connection than reading what nobody wants.
+        if request.method == .connect || !isBodyRead && Self.length(request.headers) ?? .max > 1 << 20 {
+            // What follows a CONNECT is no request (RFC 9110 §9.3.6); and rather a new connection than reading what nobody
+            // wants.
             response.headers[.connection] = "close"
         }
         let nanoseconds = (NIODeadline.now() - started).nanoseconds
