@@ -10,6 +10,10 @@ package enum RegionalRecordMigrations {
             ("V0007__part_persons_again.sql", PackageResources.V0007__part_persons_again_sql),
             ("V0008__read_where_links_came_from.sql", PackageResources.V0008__read_where_links_came_from_sql),
             ("V0009__log_refused_reads.sql", PackageResources.V0009__log_refused_reads_sql),
+            (
+                "V0011__let_denials_name_their_recorder.sql",
+                PackageResources.V0011__let_denials_name_their_recorder_sql
+            ),
         ]
     }
 }

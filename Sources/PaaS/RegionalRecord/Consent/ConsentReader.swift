@@ -36,7 +36,10 @@ struct ConsentReader {
             ["modifierExtension", "securityLabel", "code", "dataPeriod", "data", "provision"], of: provision, at: place)
         checkAction(provision, place)
         let period = period(provision, place, status)
-        let grantees = grantees(provision, place, isNeeded: permits)
+        // What denies or is closed lets nobody read: it must be recordable whoever it names.
+        let opens = permits && status != .inactive
+        let grantees = grantees(provision, place, isNeeded: permits, opens: opens)
+        if opens { checkPerformers(consent, grantees) }
         let purposes = purposes(provision, place, isNeeded: permits)
         let types = types(provision, place, status)
         guard let status, let patient, let period else { return nil }
@@ -151,7 +154,9 @@ struct ConsentReader {
 
     // MARK: Who
 
-    private mutating func grantees(_ provision: JSONNode, _ place: String, isNeeded: Bool) -> [TenantID] {
+    private mutating func grantees(
+        _ provision: JSONNode, _ place: String, isNeeded: Bool, opens: Bool
+    ) -> [TenantID] {
         var found: [TenantID] = []
         for (index, actor) in Self.elements(provision["actor"]).enumerated() {
             let place = "\(place).actor[\(index)]"
@@ -169,7 +174,7 @@ struct ConsentReader {
                         + "\(ConsentTerms.tenantSystem).")
                 continue
             }
-            if tenant == recorder {
+            if opens, tenant == recorder {
                 find(place + ".reference", "The institution that records a consent cannot be the one that it is for.")
             } else if !found.contains(tenant) {
                 found.append(tenant)
@@ -187,10 +192,29 @@ struct ConsentReader {
         if let text = reference["reference"]?.string {
             return text.hasPrefix("Organization/") ? TenantID(String(text.dropFirst(13))) : nil
         }
+        return identifiedTenant(reference)
+    }
+
+    private static func identifiedTenant(_ reference: JSONNode) -> TenantID? {
         guard let identifier = reference["identifier"],
             identifier["system"]?.stringIs(ConsentTerms.tenantSystem) == true
         else { return nil }
         return identifier["value"]?.string.flatMap { TenantID($0) }
+    }
+
+    /// No institution agrees for the patient to what it gets itself.
+    private mutating func checkPerformers(_ consent: JSONNode, _ grantees: [TenantID]) {
+        for (index, performer) in Self.elements(consent["performer"]).enumerated() {
+            // Whatever base or version the reference is spelled with.
+            let parts = (performer["reference"]?.string ?? "").split(separator: "/")
+            let named = parts.firstIndex(of: "Organization").flatMap { parts.dropFirst($0 + 1).first }
+                .flatMap { TenantID(String($0)) }
+            if [named, Self.identifiedTenant(performer)].contains(where: { $0.map(grantees.contains) ?? false }) {
+                find(
+                    "Consent.performer[\(index)]", "An institution that a consent is for cannot be the one that agrees."
+                )
+            }
+        }
     }
 
     // MARK: What for, and what
