@@ -224,6 +224,8 @@ def test_the_bureau_reads_in_pages_and_by_status(world: World):
         ids += [r["id"] for r in resources(bundle)]
         url = link(bundle, "next")
     assert ids == made[::-1]
+    counted = fhir.get(f"Flag?subject:identifier={CARD}|{person.card}&_count=0").json()
+    assert counted["total"] == 5 and "entry" not in counted
     fhir.send("PUT", f"Flag/{made[0]}", {**person.flag(days=1), "id": made[0], "status": "inactive"})
     lifted = fhir.search(f"Flag?subject:identifier={CARD}|{person.card}&status=inactive")
     assert [r["id"] for r in lifted] == made[:1]
@@ -305,6 +307,8 @@ def test_bad_requests(world: World):
     assert fhir.get(f"Flag?subject:identifier={CARD}|a%00b").status == 400
     assert fhir.send("DELETE", f"Flag/{uuid.uuid4()}").status == 405
     made = fhir.send("POST", "Flag", person.flag()).json()
+    anew = fhir.send("PUT", f"Flag/{made['id']}", made, If_None_Match="*")
+    assert (anew.status, code(anew), places(anew)) == (412, "precondition-failed", ["header:If-None-Match"]), anew
     other = {**made, "subject": {"identifier": {"system": CARD, "value": world.person().card}}}
     answer = fhir.send("PUT", f"Flag/{made['id']}", other)
     assert (answer.status, code(answer)) == (422, "flag-refused") and places(answer) == ["Flag.subject"]

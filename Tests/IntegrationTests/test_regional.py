@@ -487,6 +487,25 @@ def test_a_denial_of_everything_leaves_ones_own(world, permitted):
     assert "Observation" in kinds(world.reader.fhir.get(f"Patient/{world.patient}/$everything"))
 
 
+def test_who_records_may_be_denied(world):
+    """A bureau that reads by another bureau's consent records the patient's denial against itself."""
+    name = f"bureau-{uuid.uuid4().hex[:6]}"
+    world.region.run("tenant", "create", name, "--name", "Second", "--time-zone", "UTC", "--language", "en", "--kind", "bureau")
+    second = Reader(world.region, name, "system/*.cruds")
+    made = world.permit(second.institution)
+    everything = f"Patient/{world.patient}/$everything"
+    assert second.fhir.get(everything).status == 200
+    # Each changes what it recorded itself.
+    assert second.fhir.send("PUT", f"Consent/{made['id']}", {**made, "status": "inactive"}).status == 404
+    denial = second.fhir.send("POST", "Consent", consent(world.patient, second.institution, deny=True))
+    assert denial.status == 201 and code(second.fhir.get(everything)) == "consent-required", denial
+    lifted = {**denial.json(), "status": "inactive"}
+    assert second.fhir.send("PUT", f"Consent/{lifted['id']}", lifted).status == 200
+    assert second.fhir.get(everything).status == 200
+    world.revoke(made)
+    assert code(second.fhir.get(everything)) == "consent-required"
+
+
 def test_a_consent_counts_from_its_beginning_to_its_end(world):
     """To the second, on both sides."""
     fhir, everything = world.reader.fhir, f"Patient/{world.patient}/$everything"
@@ -590,6 +609,7 @@ BAD_REQUESTS = [
     ("POST", "Consent", {"Idempotency_Key": "a b"}, 400, "header:Idempotency-Key"),
     ("POST", "Consent", {"If_None_Exist": "patient=1"}, 400, "header:If-None-Exist"),
     ("PUT", "Consent/{c}", {"If_Match": 'W/"1", W/"2"'}, 400, "header:If-Match"), ("PUT", "Consent/{c}", {"If_Match": 'W/"9"'}, 412, "header:If-Match"),
+    ("PUT", "Consent/{c}", {"If_None_Match": "*"}, 412, "header:If-None-Match"), ("PUT", "Consent/{c}", {"If_None_Match": 'W/"1"'}, 400, "header:If-None-Match"),
     ("POST", "Consent", {"Content_Type": "text/plain"}, 415, "header:Content-Type"),
 ]
 
@@ -604,6 +624,34 @@ def test_bad_requests_are_refused_where_they_are_bad(world, permitted, method, p
     issues = [i for i in outcome(answer)["issue"] if place in i.get("expression", [])]
     assert issues and issues[0]["diagnostics"], answer
     assert world.bureau.fhir.get(f"Consent/{permitted['id']}").json()["meta"]["versionId"] == "1"
+
+
+def test_a_bad_value_is_no_unknown_parameter(world, permitted):
+    """docs/errors.md: what to correct is the value or the name."""
+    values = ["Observation", "Observation?patient=x", "Observation?patient={p}&_count=-1", "Observation?patient={p}&date=yesterday",
+              "Patient?identifier=7", "Patient/{p}/$everything?_since=2020", "Patient/{p}/$everything?_cursor=x"]
+    names = ["Observation?patient={p}&based-on=1", "Observation?patient={p}&colour=red", "Patient?name=x", "Patient/{p}/$everything?start=2020"]
+    of_bureau = ["Consent?status=active,draft", "Consent?patient=x", "AuditEvent?patient={p}&_count=x"]
+    for fhir, paths, expected in ((world.reader.fhir, values, "invalid-input"), (world.reader.fhir, names, "unknown-parameter"),
+                                  (world.bureau.fhir, of_bureau, "invalid-input"), (world.bureau.fhir, ["Consent?date=2020"], "unknown-parameter")):
+        for path in paths:
+            answer = fhir.get(path.format(p=world.patient))
+            assert (answer.status, code(answer)) == (400, expected), f"{path}: {answer}"
+
+
+def test_no_entries_are_a_count(world, permitted):
+    """`_count=0` says how many there are: of consents, of the log, and as many of everything as an answer has."""
+    for path in (f"Consent?patient={world.patient}&status=active", f"AuditEvent?patient={world.patient}"):
+        before = len(world.bureau.fhir.search(path + "&_count=1000"))
+        counted = world.bureau.fhir.get(path + "&_count=0").json()
+        # That the log was read is in it too.
+        assert counted["total"] == before + path.startswith("AuditEvent") and "entry" not in counted, counted
+    for types in ("Condition,Patient", "Condition"):
+        path = f"Patient/{world.patient}/$everything?_type={types}"
+        whole = world.reader.fhir.get(path).json()
+        for shape in ("_count=0", "_summary=count"):
+            counted = world.reader.fhir.get(f"{path}&{shape}").json()
+            assert counted["total"] == whole["total"] == len(whole["entry"]) and "entry" not in counted, (path, counted)
 
 
 def bad_consents(world: World) -> list[tuple[str, dict, int, str]]:
@@ -637,6 +685,8 @@ def bad_consents(world: World) -> list[tuple[str, dict, int, str]]:
         ("a denial without end", {**consent(world.patient, deny=True), "provision": {"type": "deny"}}, 422, "Consent.provision.period"),
         ("another's absolute patient", good(performer=[{"reference": f"http://x/fhir/Patient/{uuid.uuid4()}"}]), 422, "Consent.performer[0]"),
         ("a patient by identifier", good(performer=[{"type": "Patient", "identifier": {"value": "7"}}]), 422, "Consent.performer[0]"),
+        ("an institution for itself", good(performer=[{"reference": f"Organization/{world.b.name}"}]), 422, "Consent.performer[0]"),
+        ("an institution for itself, by identifier", good(performer=[{"identifier": {"system": "urn:medcloud:tenant", "value": world.b.name}}]), 422, "Consent.performer[0]"),
         ("a nested provision", provision(provision=[{"type": "deny"}]), 422, "Consent.provision.provision"),
         ("unknown class", good(types=("Practitioner",)), 422, "Consent.provision.class[0]"),
         ("entered in error", good(status="entered-in-error"), 422, "Consent.status"),

@@ -104,6 +104,23 @@ package struct BlacklistDatabase: Sendable {
         return try Self.records(rows)
     }
 
+    // The function with no limit: the rows stay in the database.
+    private static let countStatement = PostgresStatement(
+        "select count(*) from blacklist.entries($1, $2, null, $3, $4, $5, $6, null, null, null, $7)")
+
+    /// How many entries a search finds, wherever its page begins. Recorded.
+    package func count(
+        _ search: BlacklistSearch, query: String, by asker: Asker
+    ) async throws(BlacklistError) -> Int64 {
+        let rows = try await call(
+            Self.countStatement,
+            asker.values + [
+                search.person.map { .text($0.system) } ?? .null, search.person.map { .text($0.value) } ?? .null,
+                search.status.map { .text($0.rawValue) } ?? .null, .bool(search.barsOnly), .text(query),
+            ])
+        return try Self.read { () throws(PostgresError) in try rows[0].int8(0) }
+    }
+
     private static let versionsStatement = PostgresStatement(
         "select version, recorded_at, method, content from blacklist.versions($1, $2, $3, $4)")
 

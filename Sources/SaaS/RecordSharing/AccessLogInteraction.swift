@@ -19,10 +19,15 @@ struct AccessLogInteraction: Sendable {
         guard let patient else {
             throw Problem.parameter("patient", "It is required: the log is read one patient at a time.")
         }
-        let count = max(1, try exchange.count(default: 50, maximum: 1000))
+        let count = try exchange.count(default: 50, maximum: 1000)
         let before = try exchange.cursor("AuditEvent").map { text throws(Problem) in
             guard let before = Int64(text) else { throw .badCursor }
             return before
+        }
+        if count == 0 {
+            let total = try await exchange.services.region.accessLogCount(
+                of: patient, query: exchange.queryText, by: exchange.asker)
+            return exchange.counted(total, .auditEvent)
         }
         let rows = try await exchange.services.region.accessLog(
             of: patient, before: before, limit: count, query: exchange.queryText, by: exchange.asker)

@@ -79,7 +79,7 @@ struct ConsentInteraction: Sendable {
                 terms, id: identity, creates: id == nil, expected: expected, databases: databases,
                 content: ByteBuffer(bytes: stored), request: request, by: exchange.asker)
         } catch {
-            throw Self.problem(error, terms)
+            throw problem(error, terms)
         }
     }
 
@@ -110,12 +110,12 @@ struct ConsentInteraction: Sendable {
             fields: findings.map { field($0.place, $0.rule) })
     }
 
-    private static func problem(_ error: RegionalRecordError, _ terms: ConsentTerms) -> any Error {
+    private func problem(_ error: RegionalRecordError, _ terms: ConsentTerms) -> any Error {
         switch error.code {
         case .unknownPatient:
-            return refused([.init(place: "Consent.patient", rule: "The region knows no such patient.")])
+            return Self.refused([.init(place: "Consent.patient", rule: "The region knows no such patient.")])
         case .patientChanged:
-            return refused([
+            return Self.refused([
                 .init(
                     place: "Consent.patient",
                     rule: "It stays as it was: a consent of another patient is another consent.")
@@ -127,11 +127,8 @@ struct ConsentInteraction: Sendable {
             return Problem(
                 .illegalTransition,
                 "From '\(from)' to '\(terms.status.rawValue)' there is no way. Allowed: \(names.isEmpty ? "none" : names).",
-                fields: [field("Consent.status", "allowed: \(names.isEmpty ? "none" : names)")])
-        case .versionConflict:
-            return Problem(
-                .preconditionFailed, "The current version is \(error.detail).",
-                fields: [field("header:If-Match", "the current version is \(error.detail)")])
+                fields: [Self.field("Consent.status", "allowed: \(names.isEmpty ? "none" : names)")])
+        case .versionConflict: return exchange.versionConflict(error.detail)
         default: return error
         }
     }
@@ -156,10 +153,14 @@ struct ConsentInteraction: Sendable {
         guard statuses.isEmpty || (statuses.count == 1 && status != nil) else {
             throw Problem.parameter("status", "It must be 'draft', 'active' or 'inactive'.")
         }
-        let count = max(1, try exchange.count(default: 50, maximum: 1000))
-        let found = try await consents.consents(
-            ConsentSearch(patient: patient, status: status, before: try exchange.position(.consent), limit: count),
-            query: exchange.queryText, by: exchange.asker)
+        let count = try exchange.count(default: 50, maximum: 1000)
+        let search = ConsentSearch(
+            patient: patient, status: status, before: try exchange.position(.consent), limit: count)
+        if count == 0 {
+            let total = try await consents.count(search, query: exchange.queryText, by: exchange.asker)
+            return exchange.counted(total, .consent)
+        }
+        let found = try await consents.consents(search, query: exchange.queryText, by: exchange.asker)
         return exchange.page(of: found, .consent, count: count)
     }
 

@@ -71,7 +71,7 @@ struct FlagInteraction: Sendable {
                 terms, id: identity, creates: id == nil, expected: expected, content: ByteBuffer(bytes: stored),
                 request: request, by: exchange.asker)
         } catch {
-            throw Self.problem(error, terms)
+            throw problem(error, terms)
         }
     }
 
@@ -81,14 +81,14 @@ struct FlagInteraction: Sendable {
             fields: findings.map { .init(pointer: $0.place, detail: $0.rule) })
     }
 
-    private static func problem(_ error: BlacklistError, _ terms: BlacklistTerms) -> any Error {
+    private func problem(_ error: BlacklistError, _ terms: BlacklistTerms) -> any Error {
         switch error.code {
         case .personChanged:
-            return refused([
+            return Self.refused([
                 .init(place: "Flag.subject", rule: "It stays as it was: another person's entry is another entry.")
             ])
         case .periodChanged:
-            return refused([
+            return Self.refused([
                 .init(
                     place: "Flag.period",
                     rule: "The region sets the period of its own entries: lift this one and record another.")
@@ -101,10 +101,7 @@ struct FlagInteraction: Sendable {
                 .illegalTransition,
                 "From '\(from)' to '\(terms.status.rawValue)' there is no way. Allowed: \(names).",
                 fields: [.init(pointer: "Flag.status", detail: "allowed: \(names)")])
-        case .versionConflict:
-            return Problem(
-                .preconditionFailed, "The current version is \(error.detail).",
-                fields: [.init(pointer: "header:If-Match", detail: "the current version is \(error.detail)")])
+        case .versionConflict: return exchange.versionConflict(error.detail)
         default: return error
         }
     }
@@ -127,13 +124,15 @@ struct FlagInteraction: Sendable {
         try exchange.checkParameters(
             [Self.identifierName, "_count", "_cursor"] + (exchange.isBureau ? ["status"] : []))
         let person = try person()
-        let count = max(1, try exchange.count(default: 50, maximum: 1000))
-        let found = try await blacklist.entries(
-            BlacklistSearch(
-                person: person, status: try status(), barsOnly: !exchange.isBureau,
-                before: try exchange.position(.flag),
-                limit: count),
-            query: exchange.queryText, by: exchange.asker)
+        let count = try exchange.count(default: 50, maximum: 1000)
+        let search = BlacklistSearch(
+            person: person, status: try status(), barsOnly: !exchange.isBureau, before: try exchange.position(.flag),
+            limit: count)
+        if count == 0 {
+            let total = try await blacklist.count(search, query: exchange.queryText, by: exchange.asker)
+            return exchange.counted(total, .flag)
+        }
+        let found = try await blacklist.entries(search, query: exchange.queryText, by: exchange.asker)
         return exchange.page(of: found, .flag, count: count)
     }
 

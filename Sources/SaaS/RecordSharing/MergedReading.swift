@@ -88,7 +88,9 @@ struct MergedReading: Sendable {
     }
 
     /// Only how many there are; no number when a holder is missing.
-    func count() async throws -> ModuleResponse {
+    ///
+    /// - Parameter heads: how many resources would stand before those of the holders.
+    func count(heads: Int64 = 0) async throws -> ModuleResponse {
         let decisions = outcome.permits
         let counts = try await searching { reading in
             try await reading.all(decisions) { decision, connection in
@@ -102,7 +104,7 @@ struct MergedReading: Sendable {
         }
         var bundle = SharedBundle(base: exchange.base)
         bundle.link("self", exchange.url(path))
-        var total: Int64? = 0
+        var total: Int64? = heads
         var issues = notes
         for (decision, part) in zip(decisions, counts) {
             if case .answer(let count) = part {

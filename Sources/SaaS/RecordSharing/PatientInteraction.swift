@@ -89,8 +89,10 @@ struct PatientInteraction: Sendable {
         let reading = MergedReading(
             exchange: exchange, outcome: outcome, path: path, type: nil, types: types, parameters: parameters,
             interaction: .operation)
-        if exchange.query.first("_summary") == "count" || count == 0 { return try await reading.count() }
         let isWanted = types?.contains(.patient) ?? true
+        if exchange.query.first("_summary") == "count" || count == 0 {
+            return try await reading.count(heads: isWanted ? 1 : 0)
+        }
         return try await reading.page(
             count: count,
             head: isWanted ? ("Patient/" + outcome.patient.text, Self.resource(outcome)) : nil)

@@ -56,7 +56,7 @@ struct RecordInteraction: Sendable {
                     isColumn
                         || exchange.services.definitions.parameter(type, name).map({ $0.kind != .reference }) == true
                 else {
-                    throw .parameter(
+                    throw .unknownParameter(
                         parameter.name,
                         "It is not served across institutions. Valid: patient, the parameters of \(type.name) that are no "
                             + "references, _lastUpdated, _count, _summary, _elements.")

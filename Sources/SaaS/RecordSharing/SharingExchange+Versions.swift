@@ -55,6 +55,14 @@ extension SharingExchange {
         return bundle.response()
     }
 
+    /// The answer to a search that asks only how many there are.
+    func counted(_ total: Int64, _ type: ResourceType) -> ModuleResponse {
+        var bundle = SharedBundle(base: base)
+        bundle.link("self", url(type.name))
+        bundle.total = total
+        return bundle.response()
+    }
+
     /// Where the page of the cursor begins; nil on the first one.
     func position(_ type: ResourceType) throws(Problem) -> RecordVersion.Position? {
         guard let text = try cursor(type.name) else { return nil }

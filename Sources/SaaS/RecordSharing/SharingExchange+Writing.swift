@@ -13,8 +13,9 @@ extension SharingExchange {
         guard let text = headers[.idempotencyKey] else { return nil }
         let key = try IdempotencyKey(text)
         var hash = SHA256()
-        // If-Match changes what the request asks for.
+        // Conditions change what the request asks for.
         hash.update(data: Array((headers[.ifMatch] ?? "").utf8) + [0])
+        if let text = headers[.ifNoneMatch] { hash.update(data: Array(text.utf8) + [0]) }
         body.withUnsafeReadableBytes { hash.update(bufferPointer: $0) }
         return RepeatableRequest(operation: operation, key: key.text, digest: Array(hash.finalize()))
     }
@@ -28,8 +29,16 @@ extension SharingExchange {
         }
     }
 
-    /// The version of If-Match; nil = any.
+    /// The version that must be the current one of what is updated; nil = any.
     func expectedVersion() throws(Problem) -> Int32? {
+        if let text = headers[.ifNoneMatch] {
+            guard EntityTagCondition(parsing: text) == .any else {
+                throw Problem(
+                    .invalidInput, "If-None-Match of a write must be *.",
+                    fields: [.init(pointer: "header:If-None-Match", detail: "* only")])
+            }
+            return Self.noVersion
+        }
         guard let text = headers[.ifMatch] else { return nil }
         switch EntityTagCondition(parsing: text) {
         // Nothing is ever deleted here, and an update of what is not there is refused without any condition.
@@ -42,6 +51,17 @@ extension SharingExchange {
                 .invalidInput, "If-Match must be * or name one version, as W/\"3\".",
                 fields: [.init(pointer: "header:If-Match", detail: "* or one version, as W/\"3\"")])
         }
+    }
+
+    /// What no resource comes to: of what is there, `If-None-Match: *` is never true.
+    private static let noVersion = Int32.max
+
+    /// The refusal of an update that expected another version than the current one.
+    func versionConflict(_ current: String) -> Problem {
+        let header = headers[.ifNoneMatch] == nil ? "If-Match" : "If-None-Match"
+        return Problem(
+            .preconditionFailed, "The current version is \(current).",
+            fields: [.init(pointer: "header:" + header, detail: "the current version is \(current)")])
     }
 
     /// The resource in a body: valid FHIR R4 of this type.

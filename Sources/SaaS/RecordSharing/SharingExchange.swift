@@ -160,7 +160,7 @@ struct SharingExchange: Sendable {
     func checkParameters(_ names: [String]) throws(Problem) {
         let always = ["_format", "_pretty"]
         for parameter in query.parameters where !names.contains(parameter.name) && !always.contains(parameter.name) {
-            throw .parameter(
+            throw .unknownParameter(
                 parameter.name, "This request has no such parameter. Valid: \(names.sorted().joined(separator: ", ")).")
         }
         try checkFormat()
@@ -236,7 +236,13 @@ struct SharingExchange: Sendable {
 }
 
 extension Problem {
+    /// A parameter that is missing, or has a value that is not allowed.
     static func parameter(_ name: String, _ rule: String) -> Problem {
+        Problem(.invalidInput, rule, fields: [Field(pointer: String(name.prefix(100)), detail: rule)])
+    }
+
+    /// A parameter that the request does not have.
+    static func unknownParameter(_ name: String, _ rule: String) -> Problem {
         Problem(.unknownParameter, rule, fields: [Field(pointer: String(name.prefix(100)), detail: rule)])
     }
 
@@ -245,8 +251,14 @@ extension Problem {
 
     /// What a client learns of a search that a holder's planner refuses.
     init(_ error: SearchError) {
+        let code: ProblemCode =
+            switch error.code {
+            case .forbidden: .insufficientScope
+            case .unknown, .unsupported: .unknownParameter
+            default: .invalidInput
+            }
         self.init(
-            error.code == .forbidden ? .insufficientScope : .unknownParameter, error.diagnostics,
+            code, error.diagnostics,
             fields: error.parameter.map { [Field(pointer: $0, detail: error.diagnostics)] } ?? [])
     }
 }

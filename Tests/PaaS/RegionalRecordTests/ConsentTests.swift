@@ -141,6 +141,47 @@ import Testing
         #expect(throws: ConsentFindings.self) { try Self.read(denial.replacing(#","end":"2027-01-01""#, with: "")) }
     }
 
+    @Test func `what permits nothing may name its recorder and who agrees`() async throws {
+        for (place, with) in [
+            (#""type":"permit""#, #""type":"deny""#), (#""status":"active""#, #""status":"inactive""#),
+        ] {
+            let text = Self.good.replacing(place, with: with).replacing("Organization/h2", with: "Organization/bureau")
+                .replacing(#""scope""#, with: #""performer":[{"reference":"Organization/bureau"}],"scope""#)
+            #expect(try Self.read(text).grantees.map(\.rawValue) == ["bureau"])
+        }
+        // Another institution may agree, such as a guardian.
+        let guardian = Self.good.replacing(
+            #""scope""#, with: #""performer":[{"reference":"Organization/h3"}],"scope""#)
+        #expect(try Self.read(guardian).grantees.map(\.rawValue) == ["h2"])
+
+        let fixture = try await SharingFixture()
+        try await fixture.write(try fixture.terms())
+        let denial = try await fixture.write(
+            try fixture.terms(permits: false, grantees: [fixture.bureau, fixture.reader]))
+        #expect(try await fixture.decide()?.isPermitted == false)
+        try await fixture.write(try fixture.terms(.inactive, grantees: [fixture.bureau]), id: denial.id)
+        #expect(try await fixture.decide()?.isPermitted == true)
+    }
+
+    @Test func `what is found is counted`() async throws {
+        let fixture = try await SharingFixture()
+        let bureau = SharingFixture.asker(fixture.bureau)
+        for status in [ConsentTerms.Status.draft, .active, .active] {
+            try await fixture.write(try fixture.terms(status))
+        }
+        let counts: [(ConsentTerms.Status?, Int64)] = [(nil, 3), (.active, 2), (.inactive, 0)]
+        for (status, count) in counts {
+            let search = ConsentSearch(patient: fixture.patient, status: status, before: nil, limit: 0)
+            #expect(try await fixture.sharing.count(search, query: "", by: bureau) == count)
+        }
+        let log = try await fixture.sharing.accessLog(
+            of: fixture.patient, before: nil, limit: 50, query: "", by: bureau)
+        // The reading of the log is in it, too.
+        #expect(
+            try await fixture.sharing.accessLogCount(of: fixture.patient, query: "", by: bureau) == Int64(log.count + 1)
+        )
+    }
+
     @Test func `a repeated request writes once, whatever happened since`() async throws {
         let fixture = try await SharingFixture()
         let request = RepeatableRequest(operation: "POST", key: "key-1", digest: [1])
@@ -228,6 +269,20 @@ import Testing
         (
             #""status":"active""#,
             #""status":"active","performer":[{"type":"Patient","identifier":{"value":"7"}}]"#, "Consent.performer[0]"
+        ),
+        (
+            #""status":"active""#, #""status":"draft","performer":[{"reference":"Organization/h2"}]"#,
+            "Consent.performer[0]"
+        ),
+        (
+            #""status":"active""#,
+            #""status":"active","performer":[{"reference":"http://x/fhir/Organization/h2/_history/1"}]"#,
+            "Consent.performer[0]"
+        ),
+        (
+            #""status":"active""#,
+            #""status":"active","performer":[{"identifier":{"system":"urn:medcloud:tenant","value":"h2"}}]"#,
+            "Consent.performer[0]"
         ),
     ]
 

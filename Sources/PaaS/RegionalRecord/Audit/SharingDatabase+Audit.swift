@@ -72,6 +72,18 @@ extension SharingDatabase {
             return events
         }
     }
+
+    // The function with no limit: the rows stay in the database.
+    private static let countStatement = PostgresStatement(
+        "select count(*) from region.access_log($1, $2, $3, null, null, $4)")
+
+    /// How many rows the access log of a patient has. The counting is recorded, as the reading is.
+    package func accessLogCount(
+        of patient: RegionID, query: String, by asker: Asker
+    ) async throws(RegionalRecordError) -> Int64 {
+        let rows = try await call(Self.countStatement, asker.values + [.uuid(patient.text), .text(query)])
+        return try Self.read { () throws(PostgresError) in try rows[0].int8(0) }
+    }
 }
 
 /// One row of the region's audit log.

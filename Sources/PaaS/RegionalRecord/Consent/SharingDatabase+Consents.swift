@@ -96,6 +96,23 @@ extension SharingDatabase {
         return try Self.records(rows)
     }
 
+    // The function with no limit: the rows stay in the database.
+    private static let countStatement = PostgresStatement(
+        "select count(*) from region.consents($1, $2, null, $3, $4, null, null, null, $5)")
+
+    /// How many consents a search finds, wherever its page begins. Recorded.
+    package func count(
+        _ search: ConsentSearch, query: String, by asker: Asker
+    ) async throws(RegionalRecordError) -> Int64 {
+        let rows = try await call(
+            Self.countStatement,
+            asker.values + [
+                search.patient.map { .uuid($0.text) } ?? .null, search.status.map { .text($0.rawValue) } ?? .null,
+                .text(query),
+            ])
+        return try Self.read { () throws(PostgresError) in try rows[0].int8(0) }
+    }
+
     private static func records(_ rows: PostgresResult) throws(RegionalRecordError) -> [RecordVersion] {
         try read { () throws(PostgresError) in try RecordVersion.current(rows) }
     }
