@@ -278,7 +278,8 @@ let package = Package(
                 .embedInCode("Migrations/V0007__part_persons_again.sql"),
                 .embedInCode("Migrations/V0008__read_where_links_came_from.sql"),
                 .embedInCode("Migrations/V0009__log_refused_reads.sql"),
-                .embedInCode("Migrations/V0011__let_denials_name_their_recorder.sql"),
+                .embedInCode("Migrations/V0012__let_denials_name_their_recorder.sql"),
+                .embedInCode("Migrations/V0013__log_whoever_is_named.sql"),
             ]),
         /// The region's booking blacklist: no-shows come up, entries are decided, each tenant's database gets a copy.
         .target(

@@ -202,6 +202,53 @@ def test_refused_reads_of_single_records_are_in_the_patients_log(world, permitte
     assert log == [("insufficient-scope", r) for r in reads] + [("purpose-required", r) for r in reads]
 
 
+def test_refused_requests_that_name_a_patient_are_in_the_patients_log(world, permitted):
+    """By an identifier, by the body of a consent, by a consent's id; and a list of consents for nobody in particular."""
+    hospital, path = Reader(world.region, world.b.name, "system/*.cruds"), f"Consent/{permitted['id']}"
+    before = len(world.log())
+    asked = [
+        (world.reader.on_behalf(purpose=None), "GET", f"Patient?identifier={world.mrn}", None, "purpose-required"),
+        (world.reader.on_behalf(scope="system/Condition.rs"), "GET", f"Patient?identifier={world.mrn}", None, "insufficient-scope"),
+        (hospital.fhir, "POST", "Consent", consent(world.patient, world.b.name), "bureau-required"),
+        (hospital.fhir, "PUT", path, permitted, "bureau-required"), (hospital.fhir, "GET", path, None, "bureau-required"),
+        (hospital.fhir, "GET", path + "/_history", None, "bureau-required"),
+        (world.bureau.on_behalf(scope="system/Flag.cruds"), "PUT", path, permitted, "insufficient-scope")]
+    for fhir, method, place, body, reason in asked:
+        answer = fhir.send(method, place, body)
+        assert (answer.status, code(answer)) == (403, reason), answer
+    assert permitted["id"] in [c["id"] for c in world.bureau.fhir.search("Consent?status=active")]
+    log = world.log()[:-before]
+    # The first reading of the log is in it too.
+    assert [e.get("outcomeDesc") for e in log if e["outcome"] == "4"] == [reason for *_, reason in reversed(asked)]
+    queries = [base64.b64decode(x["query"]).decode() for e in log for x in e["entity"] if "query" in x]
+    assert any(query.startswith("status=active") for query in queries)
+
+
+def test_a_search_may_be_a_form(world, permitted):
+    """What a form asks is what a URL asks: the same matches, pages, refusals and log."""
+    form = {"Content_Type": "application/x-www-form-urlencoded"}
+    ids = lambda bundle: [r["id"] for r in resources(bundle)]
+    for fhir, kind, query in ((world.reader.fhir, "Patient", f"identifier={world.mrn}"),
+                              (world.reader.fhir, "Observation", f"patient={world.patient}&code=urn:c|c1&_count=4"),
+                              (world.reader.fhir, "Flag", f"patient={world.patient}"),
+                              (world.bureau.fhir, "Consent", f"patient={world.patient}&status=active")):
+        posted, got = fhir.send("POST", f"{kind}/_search", query, **form), fhir.get(f"{kind}?{query}")
+        assert posted.status == got.status == 200 and ids(posted.json()) == ids(got.json()), posted
+        following = link(posted.json(), "next")
+        assert (following is None) == (link(got.json(), "next") is None)
+        assert following is None or ids(fhir.get(following).json())
+    half = world.reader.fhir.send("POST", f"Observation/_search?patient={world.patient}", "_count=1&_elements=status", **form)
+    assert len(resources(half.json())) == 1, half
+    logged = world.bureau.fhir.send("POST", "AuditEvent/_search", f"patient={world.patient}&_count=3", **form).json()
+    queries = [base64.b64decode(x["query"]).decode() for e in resources(logged) for x in e["entity"] if "query" in x]
+    assert any("_elements=status" in query for query in queries), queries
+    refused = world.reader.fhir.send("POST", "Observation/_search", "patient=x", **form)
+    assert (refused.status, code(refused)) == (400, "invalid-input"), refused
+    assert world.reader.fhir.send("POST", "Observation/_search", {"patient": world.patient}).status == 415
+    got = world.reader.fhir.get("Observation/_search")
+    assert got.status == 405 and got.headers["Allow"] == "POST"
+
+
 def test_scopes_and_realms(world, permitted, h1):
     """Scopes hold here too; a region token is nothing at a tenant's base, a tenant's or the operator's nothing here."""
     fhir = world.reader.on_behalf(scope="system/Condition.rs system/Patient.rs")

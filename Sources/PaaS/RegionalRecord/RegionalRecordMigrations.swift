@@ -11,9 +11,10 @@ package enum RegionalRecordMigrations {
             ("V0008__read_where_links_came_from.sql", PackageResources.V0008__read_where_links_came_from_sql),
             ("V0009__log_refused_reads.sql", PackageResources.V0009__log_refused_reads_sql),
             (
-                "V0011__let_denials_name_their_recorder.sql",
-                PackageResources.V0011__let_denials_name_their_recorder_sql
+                "V0012__let_denials_name_their_recorder.sql",
+                PackageResources.V0012__let_denials_name_their_recorder_sql
             ),
+            ("V0013__log_whoever_is_named.sql", PackageResources.V0013__log_whoever_is_named_sql),
         ]
     }
 }

@@ -12,9 +12,9 @@ struct AccessLogInteraction: Sendable {
     func search() async throws -> ModuleResponse {
         let patient = try exchange.patientParameter()
         let request = RegionalRequest(.searchType, type: .auditEvent, query: exchange.queryText)
-        let subject = patient.map { SharingDatabase.Subject.patient($0) }
-        try await exchange.require(.search, on: .auditEvent, for: request, about: subject)
-        try await exchange.requireBureau(for: request, about: subject)
+        let mention = patient.map { SharingDatabase.Mention.patient($0) }
+        try await exchange.require(.search, on: .auditEvent, for: request, about: mention)
+        try await exchange.requireBureau(for: request, about: mention)
         try exchange.checkParameters(["patient", "_count", "_cursor"])
         guard let patient else {
             throw Problem.parameter("patient", "It is required: the log is read one patient at a time.")

@@ -20,10 +20,11 @@ struct ConsentInteraction: Sendable {
     /// `POST Consent`
     func record(_ body: ByteBuffer) async throws -> ModuleResponse {
         let audit = RegionalRequest(.create, type: .consent)
-        try await authorize(.create, audit)
+        let mention = patient(in: body).map { SharingDatabase.Mention.patient($0) }
+        try await authorize(.create, audit, about: mention)
         try exchange.checkParameters([])
         try exchange.refuseCondition()
-        return try await exchange.recordingRefusals(of: audit, about: patient(in: body).map { .patient($0) }) {
+        return try await exchange.recordingRefusals(of: audit, about: mention) {
             try await once(try exchange.repeatable("POST", body), creates: true) { request in
                 try await write(body, id: nil, request)
             }
@@ -33,7 +34,7 @@ struct ConsentInteraction: Sendable {
     /// `PUT Consent/ID`: a new version; `status` inactive revokes. It has taken effect when this returns.
     func update(_ id: RegionID, _ body: ByteBuffer) async throws -> ModuleResponse {
         let audit = RegionalRequest(.update, type: .consent, resourceID: id.text)
-        try await authorize(.update, audit)
+        try await authorize(.update, audit, about: .consent(id))
         try exchange.checkParameters([])
         return try await exchange.recordingRefusals(of: audit, about: patient(in: body).map { .patient($0) }) {
             try await once(try exchange.repeatable("PUT \(id.text)", body), creates: false) { request in
@@ -137,7 +138,8 @@ struct ConsentInteraction: Sendable {
 
     /// `GET Consent/ID`
     func read(_ id: RegionID) async throws -> ModuleResponse {
-        try await authorize(.read, RegionalRequest(.read, type: .consent, resourceID: id.text))
+        try await authorize(
+            .read, RegionalRequest(.read, type: .consent, resourceID: id.text), about: .consent(id))
         try exchange.checkParameters([])
         return try exchange.answer(try await consents.consent(id, by: exchange.asker))
     }
@@ -146,7 +148,7 @@ struct ConsentInteraction: Sendable {
     func search() async throws -> ModuleResponse {
         let patient = try exchange.patientParameter()
         let request = RegionalRequest(.searchType, type: .consent, query: exchange.queryText)
-        try await authorize(.search, request, about: patient)
+        try await authorize(.search, request, about: patient.map { .patient($0) })
         try exchange.checkParameters(["patient", "status", "_count", "_cursor"])
         let statuses = exchange.query.all("status")
         let status = statuses.first.flatMap { ConsentTerms.Status(rawValue: $0) }
@@ -167,7 +169,7 @@ struct ConsentInteraction: Sendable {
     /// `GET Consent/ID/_history`
     func versions(_ id: RegionID) async throws -> ModuleResponse {
         try await authorize(
-            .read, RegionalRequest(.historyInstance, type: .consent, resourceID: id.text))
+            .read, RegionalRequest(.historyInstance, type: .consent, resourceID: id.text), about: .consent(id))
         try exchange.checkParameters([])
         return try exchange.history(
             of: id, .consent, try await consents.versions(of: id, version: nil, by: exchange.asker))
@@ -177,16 +179,16 @@ struct ConsentInteraction: Sendable {
     func readVersion(_ id: RegionID, version text: String) async throws -> ModuleResponse {
         let version = try exchange.versionNumber(text)
         try await authorize(
-            .read, RegionalRequest(.vread, type: .consent, resourceID: id.text, version: version))
+            .read, RegionalRequest(.vread, type: .consent, resourceID: id.text, version: version),
+            about: .consent(id))
         try exchange.checkParameters([])
         return try exchange.answer(try await consents.versions(of: id, version: version, by: exchange.asker).first)
     }
 
     private func authorize(
-        _ permission: ScopeSet.Permission, _ request: RegionalRequest, about patient: RegionID? = nil
+        _ permission: ScopeSet.Permission, _ request: RegionalRequest, about mention: SharingDatabase.Mention?
     ) async throws {
-        let subject = patient.map { SharingDatabase.Subject.patient($0) }
-        try await exchange.require(permission, on: .consent, for: request, about: subject)
-        try await exchange.requireBureau(for: request, about: subject)
+        try await exchange.require(permission, on: .consent, for: request, about: mention)
+        try await exchange.requireBureau(for: request, about: mention)
     }
 }

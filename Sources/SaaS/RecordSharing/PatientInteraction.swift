@@ -15,14 +15,18 @@ struct PatientInteraction: Sendable {
     /// tells neither names nor institutions nor other identifiers.
     func find() async throws -> ModuleResponse {
         let request = RegionalRequest(.searchType, type: .patient, query: exchange.queryText)
-        try await exchange.require(.search, on: .patient, for: request)
+        // Whom it names is in their log, refused or not.
+        let mention = (try? identifier()).map { named in
+            let key = Self.key(named.system, named.value)
+            return SharingDatabase.Mention.identifier(system: key.system, value: key.value)
+        }
+        try await exchange.require(.search, on: .patient, for: request, about: mention)
         try exchange.checkParameters(["identifier", "_count", "_summary"])
-        try await exchange.requirePurpose(for: request)
+        try await exchange.requirePurpose(for: request, about: mention)
         let (system, value) = try identifier()
-        // In the index's own form; what identifies nobody is looked for all the same, because the looking is recorded.
-        let key = PersonIdentifier(system: system, value: value)
+        let key = Self.key(system, value)
         let patient = try await exchange.services.region.lookUp(
-            system: key?.system ?? system, value: key?.value ?? value, query: exchange.queryText, by: exchange.asker)
+            system: key.system, value: key.value, query: exchange.queryText, by: exchange.asker)
         var bundle = SharedBundle(base: exchange.base)
         bundle.link("self", exchange.url("Patient"))
         bundle.total = patient == nil ? 0 : 1
@@ -40,6 +44,12 @@ struct PatientInteraction: Sendable {
                 })
         }
         return bundle.response()
+    }
+
+    /// In the index's own form; what identifies nobody is looked for all the same, because the looking is recorded.
+    private static func key(_ system: String, _ value: String) -> (system: String, value: String) {
+        let key = PersonIdentifier(system: system, value: value)
+        return (key?.system ?? system, key?.value ?? value)
     }
 
     private func identifier() throws(Problem) -> (system: String, value: String) {

@@ -37,7 +37,7 @@ struct SharingExchange: Sendable {
     /// The absolute URL of the region's FHIR base, without a trailing slash.
     let base: String
     let query: HTTPQuery
-    /// The query as it came, for the logs.
+    /// The query as it came, with what a form adds, for the logs.
     let queryText: String
     let headers: HTTPFields
     let deadline: NIODeadline
@@ -57,17 +57,42 @@ struct SharingExchange: Sendable {
             practitioner: principal.practitioner, purpose: principal.purposeOfUse, requestID: context.requestID,
             source: context.remoteAddress)
         base = context.fhirBase
+        let ofURL = try Self.query(request.query)
+        if SharingInteraction.isForm(request.method, path: request.path) {
+            query = HTTPQuery(ofURL.parameters + (try Self.form(request)).parameters)
+            queryText = query.text
+        } else {
+            query = ofURL
+            queryText = request.query
+        }
+        headers = request.headers
+        deadline = context.deadline
+        logger = context.logger
+    }
+
+    private static func query(_ text: String) throws(Problem) -> HTTPQuery {
         do {
-            query = try HTTPQuery(parsing: request.query)
+            return try HTTPQuery(parsing: text)
         } catch {
             throw Problem(
                 .malformedRequest, error.description,
                 fields: error.parameter.map { [Problem.Field(pointer: $0, detail: error.description)] } ?? [])
         }
-        queryText = request.query
-        headers = request.headers
-        deadline = context.deadline
-        logger = context.logger
+    }
+
+    private static func form(_ request: RegionRequest) throws(Problem) -> HTTPQuery {
+        let essence = "application/x-www-form-urlencoded"
+        if let text = request.headers[.contentType] {
+            guard MediaType(parsing: text)?.essence == essence else {
+                throw Problem(
+                    .unsupportedMediaType, "The body must be a form, \(essence).",
+                    fields: [.init(pointer: "header:Content-Type", detail: essence)])
+            }
+        }
+        guard let text = String(validating: request.body.readableBytesView, as: UTF8.self) else {
+            throw Problem(.malformedRequest, "The form is not UTF-8.")
+        }
+        return try query(text)
     }
 
     // MARK: Who may
@@ -75,16 +100,16 @@ struct SharingExchange: Sendable {
     /// Refuses what the token's scopes do not allow, and records it.
     func require(
         _ permission: ScopeSet.Permission, on type: ResourceType, for request: RegionalRequest,
-        about subject: SharingDatabase.Subject? = nil
+        about mention: SharingDatabase.Mention? = nil
     ) async throws {
         guard !principal.scopes.allows(permission, on: type.name) else { return }
         throw try await refused(
             Problem(.insufficientScope, "The token's scopes do not allow to \(permission) \(type.name)."), request,
-            about: subject)
+            about: mention)
     }
 
     /// Refuses a request for a patient's records that does not say on whose behalf and what for.
-    func requirePurpose(for request: RegionalRequest, about subject: SharingDatabase.Subject? = nil) async throws {
+    func requirePurpose(for request: RegionalRequest, about mention: SharingDatabase.Mention? = nil) async throws {
         let claim: String
         let rule: String
         if asker.practitioner == nil {
@@ -102,32 +127,32 @@ struct SharingExchange: Sendable {
         throw try await refused(
             Problem(
                 .purposeRequired, "\(rule) It stands in \(place).",
-                fields: [Problem.Field(pointer: place, detail: rule)]), request, about: subject)
+                fields: [Problem.Field(pointer: place, detail: rule)]), request, about: mention)
     }
 
     /// Refuses whom the bureau has not made one of its own: it records consents and keeps the patients' logs.
-    func requireBureau(for request: RegionalRequest, about subject: SharingDatabase.Subject? = nil) async throws {
+    func requireBureau(for request: RegionalRequest, about mention: SharingDatabase.Mention? = nil) async throws {
         if isBureau { return }
-        throw try await refused(Problem(.bureauRequired), request, about: subject)
+        throw try await refused(Problem(.bureauRequired), request, about: mention)
     }
 
     /// The refusal, once it is recorded.
     func refused(
-        _ problem: Problem, _ request: RegionalRequest, about subject: SharingDatabase.Subject?
+        _ problem: Problem, _ request: RegionalRequest, about mention: SharingDatabase.Mention?
     ) async throws -> Problem {
-        try await services.region.recordRefusal(request, about: subject, reason: problem.code.name, by: asker)
+        try await services.region.recordRefusal(request, about: mention, reason: problem.code.name, by: asker)
         return problem
     }
 
     /// Records what a rule of the region refuses of a write (412, 422).
     func recordingRefusals(
-        of request: RegionalRequest, about subject: @autoclosure () -> SharingDatabase.Subject?,
+        of request: RegionalRequest, about mention: @autoclosure () -> SharingDatabase.Mention?,
         _ write: () async throws -> ModuleResponse
     ) async throws -> ModuleResponse {
         do {
             return try await write()
         } catch let problem as Problem where [412, 422].contains(problem.code.status) {
-            throw try await refused(problem, request, about: subject())
+            throw try await refused(problem, request, about: mention())
         }
     }
 

@@ -39,6 +39,10 @@ enum SharingInteraction: Sendable, Hashable {
         }
         guard let type = ResourceType.named(first) else { throw .nothingShared }
         let rest = Array(path.dropFirst())
+        if rest == [Self.formName] {
+            self = try Self.pick(method, [.post: try SharingInteraction(.get, path: [first])])
+            return
+        }
         switch type.name {
         case "Consent": self = try Self.consent(type, method, rest)
         case "Flag": self = try Self.flag(type, method, rest)
@@ -48,6 +52,13 @@ enum SharingInteraction: Sendable, Hashable {
         case "Patient": self = try Self.patient(type, method, rest)
         default: self = try Self.shared(type, method, rest)
         }
+    }
+
+    private static let formName = "_search"
+
+    /// Whether the body holds more parameters: `POST TYPE/_search`.
+    static func isForm(_ method: HTTPRequest.Method, path: [String]) -> Bool {
+        method == .post && path.count == 2 && path[1] == formName
     }
 
     private static func patient(

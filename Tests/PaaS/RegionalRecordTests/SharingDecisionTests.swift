@@ -206,6 +206,47 @@ private final class Revocation: Sendable {
         #expect(log.filter { $0.crossing.reason == "purpose-required" }.map(\.event.resourceID) == [alias.text + ".5"])
     }
 
+    @Test func `a refused request is in the log of whom it names by a consent or an identifier`() async throws {
+        let fixture = try await SharingFixture()
+        let consent = try await fixture.write(try fixture.terms())
+        let unknown = try #require(RegionID(ResourceID.make()))
+        let identifier = fixture.index.identifier("id")
+        let mentions: [SharingDatabase.Mention] = [
+            .consent(consent.id), .consent(unknown), .identifier(system: "urn:test:id", value: identifier),
+            .identifier(system: "urn:test:id", value: identifier + "0"), .identifier(system: "", value: identifier),
+        ]
+        for (number, mention) in mentions.enumerated() {
+            try await fixture.sharing.recordRefusal(
+                RegionalRequest(.read, resourceID: "\(number)"), about: mention, reason: "bureau-required",
+                by: SharingFixture.asker(fixture.reader))
+        }
+        let log = try await fixture.sharing.accessLog(
+            of: fixture.patient, before: nil, limit: 50, query: "", by: SharingFixture.asker(fixture.bureau))
+        #expect(log.filter { $0.crossing.reason == "bureau-required" }.map(\.event.resourceID) == ["2", "0"])
+    }
+
+    @Test func `a list of consents is in the log of each patient whose consent it shows`() async throws {
+        let fixture = try await SharingFixture()
+        let bureau = SharingFixture.asker(fixture.bureau)
+        try await fixture.index.begin("h3")
+        try await fixture.index.state("h3", "p9", ["nine"])
+        let found = try await fixture.sharing.lookUp(
+            system: "urn:test:id", value: fixture.index.identifier("nine"), query: "", by: bureau)
+        let other = try #require(found)
+        for patient in [fixture.patient, other, other] { try await fixture.write(try fixture.terms(of: patient)) }
+        let lists = { (patient: RegionID) in
+            let log = try await fixture.sharing.accessLog(of: patient, before: nil, limit: 50, query: "", by: bureau)
+            return log.filter { $0.event.type == .named("Consent") && $0.event.action == "E" }.compactMap(\.event.query)
+        }
+        let search = { ConsentSearch(patient: nil, status: nil, before: nil, limit: $0) }
+        // The page shows two; that there is a third is no showing.
+        #expect(try await fixture.sharing.consents(search(2), query: "two", by: bureau).count == 3)
+        #expect(try await fixture.sharing.consents(search(3), query: "all", by: bureau).count == 3)
+        #expect(try await fixture.sharing.count(search(0), query: "none", by: bureau) == 3)
+        #expect(try await lists(other) == ["all", "two"])
+        #expect(try await lists(fixture.patient) == ["all"])
+    }
+
     @Test func `no decision that begins after a revocation was answered permits anything`() async throws {
         let fixture = try await SharingFixture()
         let active = try await fixture.write(try fixture.terms())

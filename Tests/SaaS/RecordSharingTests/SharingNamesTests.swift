@@ -48,6 +48,18 @@ import Testing
         }
     }
 
+    @Test(arguments: ["Patient", "Observation", "Consent", "Flag", "AuditEvent"])
+    func `a search may be a form, and a form is posted`(_ type: String) throws {
+        let path = [type, "_search"]
+        #expect(try SharingInteraction(.post, path: path) == SharingInteraction(.get, path: [type]))
+        #expect(SharingInteraction.isForm(.post, path: path) && !SharingInteraction.isForm(.post, path: [type]))
+        for method in [HTTPRequest.Method.get, .put] {
+            #expect { try SharingInteraction(method, path: path) } throws: {
+                ($0 as? Problem)?.code == .methodNotAllowed && ($0 as? Problem)?.allow == ["POST"]
+            }
+        }
+    }
+
     @Test func `each path is understood, and other methods are refused`() throws {
         let region = try #require(RegionID(Self.id))
         #expect(try SharingInteraction(.get, path: ["Patient", Self.id]) == .readPatient(region))

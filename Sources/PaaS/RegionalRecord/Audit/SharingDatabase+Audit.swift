@@ -28,22 +28,44 @@ package struct RegionalRequest: Sendable, Hashable {
 
 extension SharingDatabase {
     private static let recordStatement = PostgresStatement(
-        "select region.record_request($1, $2, $3::\"char\", $4, $5, $6, $7, $8, $9, $10, $11)")
+        "select region.record_request($1, $2, $3::\"char\", $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)")
+
+    /// Whom a request is about, as it names them. Whether there is anybody by that name is found where it is recorded.
+    package enum Mention: Sendable, Hashable {
+        case patient(RegionID)
+        /// Whose record one holder has.
+        case record(RecordAlias)
+        /// Whose consent it is.
+        case consent(RegionID)
+        /// Who has exactly this identifier, in the index's form.
+        case identifier(system: String, value: String)
+
+        /// The arguments patient, alias, consent, system and value; `nil` names nobody.
+        fileprivate static func values(_ mention: Mention?) -> [PostgresValue] {
+            switch mention {
+            case nil: [.null, .null, .null, .null, .null]
+            case .patient(let id): [.uuid(id.text), .null, .null, .null, .null]
+            case .record(let alias): [.null, .text(alias.text), .null, .null, .null]
+            case .consent(let id): [.null, .null, .uuid(id.text), .null, .null]
+            case .identifier(let system, let value): [.null, .null, .null, .text(system), .text(value)]
+            }
+        }
+    }
 
     /// Records a request that was refused before any decision.
     ///
     /// - Parameters:
-    ///   - subject: whom it was about, when it names one.
+    ///   - mention: whom it was about, when it names one.
     ///   - reason: the code of the refusal.
     package func recordRefusal(
-        _ request: RegionalRequest, about subject: Subject?, reason: String, by asker: Asker
+        _ request: RegionalRequest, about mention: Mention?, reason: String, by asker: Asker
     ) async throws(RegionalRecordError) {
         _ = try await call(
             Self.recordStatement,
             asker.values + [
                 .text(request.interaction.action), .int2(request.interaction.rawValue),
                 .int2(AuditOutcome.minorFailure.rawValue), request.typeValue, request.resourceValue,
-            ] + Subject.values(subject) + [request.queryValue, .text(reason)])
+            ] + Mention.values(mention) + [request.queryValue, .text(reason)])
     }
 
     private static let logStatement = PostgresStatement(

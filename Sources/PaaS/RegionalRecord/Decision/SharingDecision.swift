@@ -65,16 +65,15 @@ extension SharingDatabase {
         from region.decide($1, $2, $3, $4, $5::"char", $6, $7, $8, $9, $10)
         """)
 
-    /// What a request is about, and a decision is asked about.
+    /// What a decision is asked about.
     package enum Subject: Sendable, Hashable {
         case patient(RegionID)
         /// One holder's record of a patient.
         case record(RecordAlias)
 
-        /// The arguments patient and alias of the functions in `region`; `nil` is about nobody.
-        static func values(_ subject: Subject?) -> [PostgresValue] {
-            switch subject {
-            case nil: [.null, .null]
+        /// The arguments patient and alias of the function.
+        fileprivate var values: [PostgresValue] {
+            switch self {
             case .patient(let id): [.uuid(id.text), .null]
             case .record(let alias): [.null, .text(alias.text)]
             }
@@ -94,7 +93,7 @@ extension SharingDatabase {
     ) async throws(RegionalRecordError) -> SharingOutcome? {
         let rows = try await call(
             Self.decideStatement,
-            asker.values + Subject.values(subject) + [
+            asker.values + subject.values + [
                 .text(request.interaction.action), .int2(request.interaction.rawValue), request.typeValue,
                 request.resourceValue, request.version.map { .int4($0) } ?? .null,
                 request.queryValue,
