@@ -6,7 +6,8 @@ import StrictJSON
 /// holders and nothing in ids and references names the holder.
 ///
 /// `id` becomes a ``SharedID``. References to the patient become references to the region's patient; other references to
-/// resources of the holder, relative or absolute, get shared ids. Everything else stays as it is.
+/// resources of the holder, relative or absolute, and attachments' URLs of its Binaries get shared ids. Everything else stays
+/// as it is.
 struct ResourceRewriter: Sendable {
     let alias: RecordAlias
     /// The patient's id at the holder.
@@ -32,9 +33,10 @@ struct ResourceRewriter: Sendable {
         case .object:
             for member in node.members {
                 if member.value.kind == .string {
-                    guard member.keyIs("reference"), let text = member.value.string, let new = replacement(text) else {
-                        continue
-                    }
+                    let isReference = member.keyIs("reference")
+                    guard isReference || member.keyIs("url"), let text = member.value.string,
+                        isReference || isBinary(text), let new = replacement(text)
+                    else { continue }
                     splice.replace(member.value, with: Self.quoted(new))
                 } else {
                     visit(member.value, &splice)
@@ -45,6 +47,12 @@ struct ResourceRewriter: Sendable {
         case .string, .number, .true, .false, .null:
             return
         }
+    }
+
+    /// Whether a URL is where an attachment has its data at the holder; other URLs are names.
+    private func isBinary(_ url: String) -> Bool {
+        guard case .local(let type, _) = ReferenceTarget(url, baseURL: holderBase) else { return false }
+        return type.name == "Binary"
     }
 
     /// Nil when the reference leads elsewhere than to the holder.

@@ -28,6 +28,20 @@ import Testing
         #expect(try Self.rewriter().replacement(reference) == expected, "\(reference)")
     }
 
+    @Test func `an attachment does not say whose Binary it is`() throws {
+        let text =
+            #"{"resourceType":"DocumentReference","content":[{"attachment":{"url":"URL"}}],"extension":[{"url":"BASE"}]}"#
+            .replacing("BASE", with: "http://r.example/t/h1/fhir/StructureDefinition/x")
+        for (url, expected) in [
+            ("http://r.example/t/h1/fhir/Binary/1", "Binary/0a1b2c3d.1"), ("Binary/2", "Binary/0a1b2c3d.2"),
+            ("https://elsewhere.example/Binary/1", "https://elsewhere.example/Binary/1"),
+        ] {
+            let bytes = Array(text.replacing("URL", with: url).utf8)
+            let rewritten = String(decoding: try Self.rewriter().rewritten(bytes), as: UTF8.self)
+            #expect(rewritten == text.replacing("URL", with: expected))
+        }
+    }
+
     @Test func `only the id and references change`() throws {
         let bytes = Array(
             #"""
