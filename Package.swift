@@ -280,6 +280,7 @@ let package = Package(
                 .embedInCode("Migrations/V0009__log_refused_reads.sql"),
                 .embedInCode("Migrations/V0012__let_denials_name_their_recorder.sql"),
                 .embedInCode("Migrations/V0013__log_whoever_is_named.sql"),
+                .embedInCode("Migrations/V0014__remember_persons.sql"),
             ]),
         /// The region's booking blacklist: no-shows come up, entries are decided, each tenant's database gets a copy.
         .target(

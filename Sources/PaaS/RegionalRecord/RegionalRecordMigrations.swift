@@ -15,6 +15,7 @@ package enum RegionalRecordMigrations {
                 PackageResources.V0012__let_denials_name_their_recorder_sql
             ),
             ("V0013__log_whoever_is_named.sql", PackageResources.V0013__log_whoever_is_named_sql),
+            ("V0014__remember_persons.sql", PackageResources.V0014__remember_persons_sql),
         ]
     }
 }
