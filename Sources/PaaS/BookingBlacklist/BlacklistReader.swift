@@ -1,13 +1,15 @@
 import ClinicalData
-import RegionalRecord
+package import RegionalRecord
 package import StrictJSON
 
 /// Reads a Flag by the region's profile and collects what breaks it.
 struct BlacklistReader {
+    let days: CivilDays
     let now: Int64
     private(set) var findings: [BlacklistTerms.Finding] = []
 
-    init(now: Int64) {
+    init(days: CivilDays, now: Int64) {
+        self.days = days
         self.now = now
     }
 
@@ -85,14 +87,14 @@ struct BlacklistReader {
         return person
     }
 
-    /// Half-open; dates without a time stand for all of their day (UTC).
+    /// Half-open; dates without a time stand for all of their day.
     private mutating func period(_ flag: JSONNode, _ status: BlacklistTerms.Status?) -> (low: Int64, high: Int64)? {
         let place = "Flag.period"
-        guard let start = flag["period"]?["start"]?.string.flatMap({ DateRange($0) }) else {
+        guard let start = flag["period"]?["start"]?.string.flatMap(days.range) else {
             find(place + ".start", "It is required, as a date or a time.")
             return nil
         }
-        guard let end = flag["period"]?["end"]?.string.flatMap({ DateRange($0) }) else {
+        guard let end = flag["period"]?["end"]?.string.flatMap(days.range) else {
             find(place + ".end", "It is required, as a date or a time: nobody is barred for ever.")
             return nil
         }
@@ -117,10 +119,11 @@ extension BlacklistTerms {
     ///
     /// - Parameters:
     ///   - flag: valid FHIR R4.
+    ///   - days: where it is recorded.
     ///   - now: microseconds since 1970.
     /// - Throws: every rule it breaks, together.
-    package init(_ flag: JSONNode, now: Int64) throws(BlacklistFindings) {
-        var reader = BlacklistReader(now: now)
+    package init(_ flag: JSONNode, days: CivilDays, now: Int64) throws(BlacklistFindings) {
+        var reader = BlacklistReader(days: days, now: now)
         guard let terms = reader.read(flag), reader.findings.isEmpty else {
             throw BlacklistFindings(findings: reader.findings)
         }

@@ -63,11 +63,12 @@ struct ConsentInteraction: Sendable {
         if let id, let named = document.root["id"], !named.stringIs(id.text) {
             throw Self.refused([.init(place: "Consent.id", rule: "It must be the id in the URL.")])
         }
+        let days = try await exchange.days(of: document.root["provision"]?["period"])
         let terms: ConsentTerms
         do {
             terms = try ConsentTerms(
                 document.root, recorder: exchange.asker.institution, definitions: exchange.services.definitions,
-                now: exchange.services.now())
+                days: days, now: exchange.services.now())
         } catch {
             throw Self.refused(error.findings)
         }

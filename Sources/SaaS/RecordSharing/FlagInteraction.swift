@@ -58,9 +58,10 @@ struct FlagInteraction: Sendable {
         if let id, let named = document.root["id"], !named.stringIs(id.text) {
             throw Self.refused([.init(place: "Flag.id", rule: "It must be the id in the URL.")])
         }
+        let days = try await exchange.days(of: document.root["period"])
         let terms: BlacklistTerms
         do {
-            terms = try BlacklistTerms(document.root, now: exchange.services.now())
+            terms = try BlacklistTerms(document.root, days: days, now: exchange.services.now())
         } catch {
             throw Self.refused(error.findings)
         }

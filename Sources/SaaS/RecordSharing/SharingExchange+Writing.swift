@@ -64,6 +64,11 @@ extension SharingExchange {
             fields: [.init(pointer: "header:" + header, detail: "the current version is \(current)")])
     }
 
+    /// When the days of a period begin where the institution is that writes.
+    func days(of period: JSONNode?) async throws -> CivilDays {
+        try await services.region.days(of: period, in: timeZone)
+    }
+
     /// The resource in a body: valid FHIR R4 of this type.
     ///
     /// - Parameter code: of the refusal when it is not valid.

@@ -34,6 +34,8 @@ struct SharingExchange: Sendable {
     let asker: Asker
     /// Whether the asker's institution records consents and keeps the patients' logs.
     let isBureau: Bool
+    /// Of the asker's institution, an IANA name.
+    let timeZone: String
     /// The absolute URL of the region's FHIR base, without a trailing slash.
     let base: String
     let query: HTTPQuery
@@ -50,6 +52,7 @@ struct SharingExchange: Sendable {
             throw Problem(.institutionRequired)
         }
         isBureau = record.kind == .bureau
+        timeZone = record.timeZone
         self.services = services
         principal = context.principal
         asker = Asker(

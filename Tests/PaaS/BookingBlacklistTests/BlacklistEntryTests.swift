@@ -98,7 +98,7 @@ import Testing
     private static func findings(_ text: String) throws -> [String] {
         let root = try JSONDocument(Array(text.utf8)).root
         do {
-            _ = try BlacklistTerms(root, now: now)
+            _ = try BlacklistTerms(root, days: .utc, now: now)
             return []
         } catch {
             return error.findings.map(\.place)
@@ -106,7 +106,7 @@ import Testing
     }
 
     @Test func `a period of days is whole days`() throws {
-        let terms = try BlacklistTerms(try JSONDocument(Array(Self.valid.utf8)).root, now: Self.now)
+        let terms = try BlacklistTerms(try JSONDocument(Array(Self.valid.utf8)).root, days: .utc, now: Self.now)
         #expect(terms.person == PersonIdentifier(system: "urn:test:id", value: "a-7"))
         #expect(terms.ends - terms.starts == 30 * BlacklistFixture.day)
     }

@@ -155,7 +155,7 @@ struct BlacklistFixture: Sendable {
         _ content: String, id: RegionID? = nil, expected: Int32? = nil, request: RepeatableRequest? = nil
     ) async throws -> RecordVersion {
         guard let identity = id ?? RegionID(ResourceID.make()) else { throw TestFailure(what: "id") }
-        let terms = try BlacklistTerms(try JSONDocument(Array(content.utf8)).root, now: Self.now)
+        let terms = try BlacklistTerms(try JSONDocument(Array(content.utf8)).root, days: .utc, now: Self.now)
         return try await blacklist.write(
             terms, id: identity, creates: id == nil, expected: expected, content: ByteBuffer(string: content),
             request: request, by: try asker())

@@ -107,10 +107,10 @@ import Testing
         "purpose":[{"system":"http://terminology.hl7.org/CodeSystem/v3-ActReason","code":"TREAT"}]}}
         """
 
-    private static func read(_ text: String) throws -> ConsentTerms {
+    private static func read(_ text: String, days: CivilDays = .utc) throws -> ConsentTerms {
         try ConsentTerms(
             try JSONDocument(Array(text.utf8)).root, recorder: try #require(TenantID("bureau")), definitions: .r4,
-            now: 1_790_000_000_000_000)
+            days: days, now: 1_790_000_000_000_000)
     }
 
     @Test func `a consent is read as its terms`() throws {
@@ -129,6 +129,27 @@ import Testing
         // What is revoked may name what was shared once.
         let revoked = limited.replacing(#""status":"active""#, with: #""status":"inactive""#)
         #expect(try Self.read(revoked.replacing("Condition", with: "Group")).types?.map(\.name) == ["Group"])
+    }
+
+    @Test func `a date is a day where the consent is recorded`() async throws {
+        let sharing = try await SharingFixture().sharing
+        let cases = [
+            ("UTC", "2026-01-01T00:00:00.000Z", "2027-01-02T00:00:00.000Z"),
+            ("Asia/Shanghai", "2025-12-31T16:00:00.000Z", "2027-01-01T16:00:00.000Z"),
+            ("America/New_York", "2026-01-01T05:00:00.000Z", "2027-01-02T05:00:00.000Z"),
+        ]
+        for (zone, starts, ends) in cases {
+            let period = try JSONDocument(Array(Self.good.utf8)).root["provision"]?["period"]
+            let terms = try Self.read(Self.good, days: try await sharing.days(of: period, in: zone))
+            #expect([terms.starts, terms.ends].map { FHIRInstant.text($0) } == [starts, ends])
+        }
+        // Summer time begins between the two, and a time is what it says.
+        let mixed = Self.good.replacing(#""2027-01-01""#, with: #""2027-07-01""#)
+            .replacing(#""2026-01-01""#, with: #""2026-01-01T12:00:00Z""#)
+        let period = try JSONDocument(Array(mixed.utf8)).root["provision"]?["period"]
+        let terms = try Self.read(mixed, days: try await sharing.days(of: period, in: "Europe/Berlin"))
+        #expect(FHIRInstant.text(terms.starts) == "2026-01-01T12:00:00.000Z")
+        #expect(FHIRInstant.text(terms.ends) == "2027-07-01T22:00:00.000Z")
     }
 
     @Test func `a denial may be about everybody and everything, but not without end`() throws {

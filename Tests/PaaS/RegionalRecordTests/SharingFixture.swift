@@ -93,7 +93,7 @@ struct SharingFixture: Sendable {
             """
         // The clock of the terms stands in the past, so that what has ended can be recorded.
         return try ConsentTerms(
-            try JSONDocument(Array(text.utf8)).root, recorder: bureau, definitions: .r4, now: starts)
+            try JSONDocument(Array(text.utf8)).root, recorder: bureau, definitions: .r4, days: .utc, now: starts)
     }
 
     @discardableResult

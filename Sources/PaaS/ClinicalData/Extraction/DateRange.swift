@@ -25,13 +25,12 @@ package struct DateRange: Sendable, Hashable {
     /// Resources must have seconds and an offset with a time; queries may leave them out
     /// (https://hl7.org/fhir/R4/search.html#date). Use `WrittenDate` to know what was written.
     package init?(_ text: String) {
-        var text = text
-        guard let date = text.withUTF8({ WrittenDate($0) }) else { return nil }
+        guard let date = WrittenDate(text) else { return nil }
         self = date.range
     }
 
     static let microsecondsPerSecond: Int64 = 1_000_000
-    static let microsecondsPerDay: Int64 = 86_400 * microsecondsPerSecond
+    package static let microsecondsPerDay: Int64 = 86_400 * microsecondsPerSecond
 }
 
 /// A date as it was written.
@@ -40,6 +39,12 @@ package struct WrittenDate: Sendable {
     /// Whether a `Z` or an offset was given.
     package let hasOffset: Bool
     package let range: DateRange
+
+    package init?(_ text: String) {
+        var text = text
+        guard let date = text.withUTF8({ WrittenDate($0) }) else { return nil }
+        self = date
+    }
 
     package init?(_ text: UnsafeBufferPointer<UInt8>) {
         var reader = DigitReader(text)

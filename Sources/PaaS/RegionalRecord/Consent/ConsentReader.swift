@@ -6,12 +6,14 @@ import StrictJSON
 struct ConsentReader {
     let recorder: TenantID
     let definitions: Definitions
+    let days: CivilDays
     let now: Int64
     private(set) var findings: [ConsentTerms.Finding] = []
 
-    init(recorder: TenantID, definitions: Definitions, now: Int64) {
+    init(recorder: TenantID, definitions: Definitions, days: CivilDays, now: Int64) {
         self.recorder = recorder
         self.definitions = definitions
+        self.days = days
         self.now = now
     }
 
@@ -124,7 +126,7 @@ struct ConsentReader {
         }
     }
 
-    /// Half-open; dates without a time stand for all of their day (UTC).
+    /// Half-open; dates without a time stand for all of their day.
     private mutating func period(
         _ provision: JSONNode, _ place: String, _ status: ConsentTerms.Status?
     ) -> (low: Int64, high: Int64)? {
@@ -133,11 +135,11 @@ struct ConsentReader {
             find(place, "A consent has a beginning and an end: period.start and period.end are required.")
             return nil
         }
-        guard let start = period["start"]?.string.flatMap({ DateRange($0) }) else {
+        guard let start = period["start"]?.string.flatMap(days.range) else {
             find(place + ".start", "It is required, as a date or a time.")
             return nil
         }
-        guard let end = period["end"]?.string.flatMap({ DateRange($0) }) else {
+        guard let end = period["end"]?.string.flatMap(days.range) else {
             find(place + ".end", "It is required, as a date or a time: a consent does not last for ever.")
             return nil
         }

@@ -59,12 +59,13 @@ package struct ConsentTerms: Sendable, Hashable {
     /// - Parameters:
     ///   - consent: valid FHIR R4.
     ///   - recorder: the institution that records it.
+    ///   - days: where it is recorded.
     ///   - now: microseconds since 1970.
     /// - Throws: every rule it breaks, together.
     package init(
-        _ consent: JSONNode, recorder: TenantID, definitions: Definitions, now: Int64
+        _ consent: JSONNode, recorder: TenantID, definitions: Definitions, days: CivilDays, now: Int64
     ) throws(ConsentFindings) {
-        var reader = ConsentReader(recorder: recorder, definitions: definitions, now: now)
+        var reader = ConsentReader(recorder: recorder, definitions: definitions, days: days, now: now)
         guard let terms = reader.read(consent), reader.findings.isEmpty else {
             throw ConsentFindings(findings: reader.findings)
         }
