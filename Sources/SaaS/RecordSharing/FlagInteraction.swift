@@ -142,16 +142,15 @@ struct FlagInteraction: Sendable {
     private func person() throws(Problem) -> (system: String, value: String)? {
         let values = exchange.query.all(Self.identifierName)
         if values.isEmpty, exchange.isBureau { return nil }
-        let parts = values.first?.split(separator: "|", omittingEmptySubsequences: false) ?? []
-        guard values.count == 1, parts.count == 2, !parts[0].isEmpty, !parts[1].isEmpty else {
+        guard values.count == 1, let token = IdentifierToken(values[0]) else {
             throw Problem.parameter(
                 Self.identifierName,
                 "Exactly one identifier is needed, as system|value; a patient's records are found by 'patient'.")
         }
         // In the form in which entries are kept; what identifies nobody is looked for all the same, because the looking is
         // recorded.
-        let key = PersonIdentifier(system: String(parts[0]), value: String(parts[1]))
-        return (key?.system ?? String(parts[0]), key?.value ?? String(parts[1]))
+        let key = PersonIdentifier(system: token.system, value: token.value)
+        return (key?.system ?? token.system, key?.value ?? token.value)
     }
 
     private func status() throws(Problem) -> BlacklistTerms.Status? {

@@ -57,12 +57,11 @@ struct PatientInteraction: Sendable {
             throw Problem.parameter("_summary", "It must be 'count' or 'false'.")
         }
         let values = exchange.query.all("identifier")
-        let parts = values.first?.split(separator: "|", omittingEmptySubsequences: false) ?? []
-        guard values.count == 1, parts.count == 2, !parts[0].isEmpty, !parts[1].isEmpty else {
+        guard values.count == 1, let token = IdentifierToken(values[0]) else {
             throw Problem.parameter(
                 "identifier", "Exactly one identifier is needed, as system|value: the index is not for browsing.")
         }
-        return (String(parts[0]), String(parts[1]))
+        return (token.system, token.value)
     }
 
     /// `Patient/ID`: the patient, with links to the holders' own Patient resources that may be read.

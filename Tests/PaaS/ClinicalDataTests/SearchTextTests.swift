@@ -20,6 +20,17 @@ struct SearchTextTests {
     }
 
     @Test(arguments: [
+        ("urn:e|7", "urn:e", "7"), ("urn:e|a\\,b", "urn:e", "a,b"), ("urn:e|a\\|b", "urn:e", "a|b"),
+        ("urn:e|\\\\\\$", "urn:e", "\\$"), ("urn:e|a,b", nil, nil), ("urn:e|a|b", nil, nil), ("urn:e|", nil, nil),
+        ("|7", nil, nil), ("7", nil, nil),
+    ])
+    func `an identifier is one system and one value`(text: String, system: String?, value: String?) {
+        let token = IdentifierToken(text)
+        #expect(token?.system == system)
+        #expect(token?.value == value)
+    }
+
+    @Test(arguments: [
         ("abc", "abd"), ("a\u{D7FF}", "a\u{E000}"), ("a\u{10FFFF}", "b"), ("\u{10FFFF}", nil), ("", nil),
         ("𠀀", "𠀁"),
     ])
