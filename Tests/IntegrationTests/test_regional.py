@@ -9,6 +9,7 @@ import re
 import subprocess
 import threading
 import time
+import urllib.parse
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 
@@ -17,6 +18,7 @@ import pytest
 from blackbox.fhir import link, outcome
 from blackbox.region import Region, until
 from blackbox.sharing import BASE, Reader, code, consent, resources
+from blackbox.tokens import exchange
 
 
 class World:
@@ -278,6 +280,76 @@ def test_own_records_need_no_consent_but_are_recorded(world):
     assert [r["resourceType"] for r in resources(bundle)].count("Observation") == 12
     assert not resources(bundle, "outcome") and world.c.name not in json.dumps(bundle)
     assert world.log()[0]["outcomeDesc"] == "own-record"
+
+
+def official(value: str) -> dict:
+    """A Patient with an official identifier of system urn:mrn."""
+    return {"resourceType": "Patient", "identifier": [{"use": "official", "system": "urn:mrn", "value": value}]}
+
+
+def test_the_log_outlives_the_last_record_and_the_patient_comes_back_with_the_next(world):
+    """Neither a deletion nor an identifier that is mistyped and corrected parts anybody from log and denial."""
+    value = str(uuid.uuid4())
+    identifier = f"urn:mrn|{value}"
+    source = world.a.fhir.create(official(value))
+    patient = world.reader.find(identifier)
+    log = lambda: [e.get("outcomeDesc") for e in world.bureau.fhir.search(f"AuditEvent?patient={patient}")]
+    gone = lambda: not world.reader.fhir.get(f"Patient?identifier={identifier}").json().get("entry")
+    denial = world.bureau.fhir.send("POST", "Consent", consent(patient, world.b.name, deny=True))
+    assert denial.status == 201, denial
+    assert code(world.reader.fhir.get(f"Patient/{patient}/$everything")) == "consent-required"
+    assert world.a.fhir.send("DELETE", f"Patient/{source['id']}").status == 204
+    assert until(gone, 20, 0.05)
+    assert world.reader.fhir.get(f"Patient/{patient}/$everything").status == 404
+    assert log()[:1] == ["not-found"] and "no-consent" in log()
+
+    source = world.c.fhir.create(official(value))
+    assert world.reader.find(identifier) == patient
+    wrong = world.a.fhir.create(official(str(uuid.uuid4())))
+    world.reader.find("urn:mrn|" + wrong["identifier"][0]["value"])
+    mistyped = {**source, "identifier": wrong["identifier"]}
+    assert world.c.fhir.send("PUT", f"Patient/{source['id']}", mistyped).status == 200
+    assert until(gone, 20, 0.05)
+    assert world.c.fhir.send("PUT", f"Patient/{source['id']}", source).status == 200
+    assert world.reader.find(identifier) == patient
+    permission = world.bureau.fhir.send("POST", "Consent", consent(patient, world.b.name))
+    assert permission.status == 201, permission
+    assert code(world.reader.fhir.get(f"Patient/{patient}/$everything")) == "consent-required"
+    assert "denied" in log()
+
+
+@pytest.mark.parametrize("mark", [",", "|", "$", "\\"])
+def test_an_identifier_is_searched_for_with_the_escapes_of_fhir(world, mark):
+    """A backslash takes the meaning of a separator away; without it a comma or a bar makes more than one identifier."""
+    value = f"{uuid.uuid4()}{mark}b"
+    world.a.fhir.create(official(value))
+    escaped = value.replace(mark, "\\" + mark)
+    found = world.reader.find(urllib.parse.quote(f"urn:mrn|{escaped}"))
+    answer = world.reader.fhir.get("Patient?identifier=" + urllib.parse.quote(f"urn:mrn|{escaped}")).json()
+    assert resources(answer)[0]["identifier"] == [{"system": "urn:mrn", "value": value}] and resources(answer)[0]["id"] == found
+    if mark in ",|":
+        assert world.reader.fhir.get("Patient?identifier=" + urllib.parse.quote(f"urn:mrn|{value}")).status == 400
+
+
+def test_who_asks_is_a_practitioner_of_the_institution(world, region):
+    """An assertion that names somebody else, or another institution of the region, gets no token."""
+    client = world.reader.client
+
+    def ask(**named):
+        claims = client.claims(extensions={"hl7-b2b": {"version": "1", "purpose_of_use": ["TREAT"], **named}})
+        return exchange(region.web, client, client.assertion(claims))
+    for subject in ("Patient/1", "Device/9", f"Organization/{world.b.name}", "https://h.example/fhir/RelatedPerson/1"):
+        refused = ask(subject_id=subject)
+        assert refused.json()["error"] == "invalid_client" and "subject_id" in refused.text, refused
+    for organization in (
+        f"Organization/{world.a.name}", f"{region.origin}/Organization/{world.a.name}", f"{region.origin}{BASE}/Organization/{world.a.name}",
+        f"{region.origin}/t/{world.a.name}/fhir/Organization/1",
+    ):
+        refused = ask(subject_id="Practitioner/1", organization_id=organization)
+        assert refused.json()["error"] == "invalid_client" and "organization_id" in refused.text, refused
+    for organization in (f"Organization/{world.b.name}", f"{region.origin}{BASE}/Organization/{world.b.name}", "urn:oid:1.2.3", "https://h.example/Organization/7"):
+        answer = ask(subject_id="https://h.example/fhir/Practitioner/1", organization_id=organization)
+        assert answer.status == 200, answer
 
 
 LEAKS = [

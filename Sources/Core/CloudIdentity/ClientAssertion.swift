@@ -7,6 +7,8 @@ import StrictJSON
 /// ```
 /// "extensions": { "hl7-b2b": { "version": "1", "subject_id": "Practitioner/17", "purpose_of_use": ["TREAT"] } }
 /// ```
+/// The practitioner is named by an identifier (`1234567893`, `urn:oid:1.2.3|17`) or by a reference to a Practitioner or a
+/// PractitionerRole, relative or absolute. A slash without a `|` makes a reference.
 package struct ClientAssertion: Sendable {
     /// An assertion may be valid for no longer than this.
     package static let maximumLifetime: Int64 = 300
@@ -22,6 +24,8 @@ package struct ClientAssertion: Sendable {
     package let expiresAt: Int64
     package let practitioner: String?
     package let purposeOfUse: String?
+    /// `organization_id`: whom the client says that it acts for. Which institution that is, the registration says.
+    package let organization: String?
     private let token: CompactToken
 
     /// Checks everything that needs neither the client's keys nor memory of earlier assertions.
@@ -51,7 +55,7 @@ package struct ClientAssertion: Sendable {
         clientID = issuer
         tokenID = try token.requiredText("jti")
         expiresAt = expiry
-        (practitioner, purposeOfUse) = try Self.onBehalf(token.claims)
+        (practitioner, purposeOfUse, organization) = try Self.onBehalf(token.claims)
         self.token = token
     }
 
@@ -68,10 +72,10 @@ package struct ClientAssertion: Sendable {
     /// The name of the extension object.
     static let extensionName = "hl7-b2b"
 
-    private static func onBehalf(_ claims: JSONNode) throws(IdentityError) -> (String?, String?) {
-        guard let extensions = claims["extensions"] else { return (nil, nil) }
+    private static func onBehalf(_ claims: JSONNode) throws(IdentityError) -> (String?, String?, String?) {
+        guard let extensions = claims["extensions"] else { return (nil, nil, nil) }
         guard extensions.kind == .object else { throw IdentityError(.claim, "extensions must be an object") }
-        guard let object = extensions[extensionName] else { return (nil, nil) }
+        guard let object = extensions[extensionName] else { return (nil, nil, nil) }
         guard object.kind == .object, object["version"]?.stringIs("1") == true else {
             throw IdentityError(.claim, "extensions.hl7-b2b must be an object of version \"1\"")
         }
@@ -80,6 +84,9 @@ package struct ClientAssertion: Sendable {
             guard let text = node.string, (1...128).contains(text.utf8.count), text.utf8.allSatisfy(isReferenceByte)
             else {
                 throw IdentityError(.claim, "subject_id must be an identifier or reference of up to 128 bytes")
+            }
+            guard isOfPractitioner(text) else {
+                throw IdentityError(.claim, "subject_id must be a practitioner: Practitioner/ID or an identifier")
             }
             practitioner = text
         }
@@ -96,7 +103,21 @@ package struct ClientAssertion: Sendable {
             }
             purpose = text
         }
-        return (practitioner, purpose)
+        var organization: String?
+        if let node = object["organization_id"] {
+            guard let text = node.string, (1...512).contains(text.utf8.count) else {
+                throw IdentityError(.claim, "organization_id must be a URI of up to 512 bytes")
+            }
+            organization = text
+        }
+        return (practitioner, purpose, organization)
+    }
+
+    /// Whether a text is an identifier, or a reference to one of the types that practitioners have.
+    private static func isOfPractitioner(_ text: String) -> Bool {
+        guard text.contains("/"), !text.contains("|") else { return true }
+        let parts = text.split(separator: "/", omittingEmptySubsequences: false)
+        return ["Practitioner", "PractitionerRole"].contains(parts[parts.count - 2]) && !parts[parts.count - 1].isEmpty
     }
 
     private static func isReferenceByte(_ byte: UInt8) -> Bool {

@@ -194,7 +194,21 @@ package final class AuthorizationServer: Sendable {
                 ])
             throw refusal
         }
+        if let institution = client.institution, let named = assertion.organization.flatMap(organization),
+            named != institution.rawValue
+        {
+            throw OAuthError(.invalidClient, "organization_id is not the institution that the client acts for")
+        }
         return (client, assertion)
+    }
+
+    /// The tenant that an `organization_id` names, if it is of this region; of other registries nothing is known here.
+    private func organization(_ text: String) -> String? {
+        let base = endpoints.baseURL + "/"
+        guard text.hasPrefix(base) || text.hasPrefix("Organization/") else { return nil }
+        let parts = (text.hasPrefix(base) ? text.dropFirst(base.count) : text[...]).split(separator: "/")
+        if parts.count > 1, parts[0] == "t" { return String(parts[1]) }
+        return parts.suffix(2).first == "Organization" ? parts.last.map(String.init) : nil
     }
 
     private func use(_ assertion: ClientAssertion, _ tenant: TenantID?) async throws(OAuthError) {

@@ -262,6 +262,13 @@ struct BadAssertion: Sendable, CustomTestStringConvertible {
             "practitioner of 129 bytes", .claim,
             Shop.assertion(
                 claims: extended("\"subject_id\":\"\(String(repeating: "p", count: 129))\""))),
+        BadAssertion("a patient", .claim, Shop.assertion(claims: extended(#""subject_id":"Patient/1""#))),
+        BadAssertion("a device", .claim, Shop.assertion(claims: extended(#""subject_id":"https://h/fhir/Device/9""#))),
+        BadAssertion("a type alone", .claim, Shop.assertion(claims: extended(#""subject_id":"Practitioner/""#))),
+        BadAssertion(
+            "a version", .claim, Shop.assertion(claims: extended(#""subject_id":"Practitioner/1/_history/2""#))),
+        BadAssertion("organization number", .claim, Shop.assertion(claims: extended(#""organization_id":7"#))),
+        BadAssertion("organization empty", .claim, Shop.assertion(claims: extended(#""organization_id":"""#))),
         BadAssertion("purpose in lower case", .claim, Shop.assertion(claims: extended(#""purpose_of_use":["treat"]"#))),
         BadAssertion("two purposes", .claim, Shop.assertion(claims: extended(#""purpose_of_use":["TREAT","ETREAT"]"#))),
         BadAssertion("no purpose", .claim, Shop.assertion(claims: extended(#""purpose_of_use":[]"#))),

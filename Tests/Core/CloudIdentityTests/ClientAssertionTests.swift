@@ -61,6 +61,19 @@ import Testing
         #expect(assertion.purposeOfUse == "TREAT")
     }
 
+    @Test(arguments: [
+        "1234567893", "urn:oid:2.16.840.1.113883.4.6#1234567893", "https://h.example/staff|17", "PractitionerRole/4",
+        "https://h.example/fhir/Practitioner/17",
+    ])
+    func `a practitioner is an identifier or a reference`(_ subject: String) throws {
+        let text = Shop.assertion(claims: [
+            "extensions": #"{"hl7-b2b":{"version":"1","subject_id":"\#(subject)","organization_id":"urn:oid:1.2.3"}}"#
+        ])
+        let assertion = try Shop.check(text)
+        #expect(assertion.practitioner == subject)
+        #expect(assertion.organization == "urn:oid:1.2.3")
+    }
+
     @Test func `what our own signer makes is accepted`() throws {
         let key = SigningKey.generate()
         let text = try key.assertion(
