@@ -972,7 +972,10 @@ def test_a_tenant_made_again_is_not_read_by_the_links_of_its_predecessor(world, 
         lock.stdin.flush()
         assert "held" in lock.stdout.readline()
         region.run("tenant", "delete", holder.name, "--yes")
-        again = region.create_tenant(holder.name)
+        region.create_tenant(holder.name)
+        # Tokens of the second in which the old institution went are refused with its own.
+        assert until(lambda: region.tenant(holder.name).fhir.get("Patient?_count=1").status == 200, 5, 0.2)
+        again = region.tenant(holder.name)
         again.fhir.put({"resourceType": "Patient", "id": "seven", "name": [{"family": secret}]})
         everything = fhir.get(f"Patient/{patient}/$everything")
         assert everything.status == 200 and secret not in everything.text, everything
