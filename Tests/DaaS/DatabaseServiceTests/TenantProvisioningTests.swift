@@ -147,7 +147,7 @@ import Testing
               and message = 'the tenant still has network lan'
             """)
         while try await control.query(waits, [.text(tenant.rawValue)])[0].int8(0) == 0 {
-            #expect(try await region.control.tenant(tenant)?.state == .deleting)
+            try #require(try await region.control.tenant(tenant)?.state == .deleting)
             try await Task.sleep(for: .milliseconds(20))
         }
         try await execute("delete from control.network where tenant = '\(tenant.rawValue)'")
