@@ -78,10 +78,12 @@ struct ControlFixture: Sendable {
             ])[0].string(0)
     }
 
-    private static let cancelStatement = PostgresStatement("select control.cancel_operation('region', 'test', $1)")
+    private static let cancelStatement = PostgresStatement(
+        "select control.cancel_operation('region', 'test', $1) from generate_series(1, $2)")
 
-    func cancel(_ id: String) async throws {
-        try await pool.query(Self.cancelStatement, [.uuid(id)])
+    /// - Parameter times: all in one transaction, so that the operation has not ended between them.
+    func cancel(_ id: String, times: Int32 = 1) async throws {
+        try await pool.query(Self.cancelStatement, [.uuid(id), .int4(times)])
     }
 
     private static let statusStatement = PostgresStatement(

@@ -177,8 +177,7 @@ import Testing
             }
             try await fixture.withEngine(leader, [slow]) {
                 _ = try await fixture.status(id) { $0.step == "second" }
-                try await fixture.cancel(id)
-                try await fixture.cancel(id)
+                try await fixture.cancel(id, times: 2)
                 #expect(try await fixture.ended(id).phase == .cancelled)
             }
             #expect(journal.all == ["first a", "second a", "undo second a", "undo first a"])
