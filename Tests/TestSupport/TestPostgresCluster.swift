@@ -44,7 +44,7 @@ package final class TestPostgresCluster: Sendable {
         }
         let lines =
             [
-                "listen_addresses = ''", "unix_socket_directories = '\(directory)'", "max_connections = 200",
+                "listen_addresses = ''", "unix_socket_directories = '\(directory)'", "max_connections = 400",
                 "fsync = off", "full_page_writes = off", "shared_buffers = 64MB", "max_wal_senders = 0",
                 "wal_level = minimal", "autovacuum_naptime = 10min", "lc_messages = 'C'",
             ] + settings
