@@ -47,7 +47,14 @@ package struct InstanceReconciler: Sendable {
 
     /// Works until cancelled, the events end, or something fails.
     package func run(leader: LeaderContext) async throws {
-        try await PoolStore(leader: leader).forgetInspection()
+        var suspects: Set<String>
+        do {
+            // Takes the place of what an earlier leader has seen, which counts no more when this one sees nothing.
+            suspects = try await pass(leader: leader)
+        } catch {
+            try await PoolStore(leader: leader).forgetInspection()
+            throw error
+        }
         let (wakes, wake) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask {
@@ -60,7 +67,6 @@ package struct InstanceReconciler: Sendable {
                 }
             }
             defer { group.cancelAll() }
-            var suspects: Set<String> = []
             for await _ in wakes {
                 try Task.checkCancellation()
                 suspects = try await pass(leader: leader, suspects: suspects)
