@@ -153,11 +153,15 @@ struct HypervisorTests {
     @Test(.timeLimit(.minutes(3))) func `a guest that has run has left its word, and nothing else`() async throws {
         let hypervisor = try HypervisorFixture()
         try await hypervisor.ready()
-        let hasRun = try await hypervisor.driver.call { connection throws(VirtualizationError) in
-            try AccelerationProof.isGuestRun(by: .emulated, on: connection)
+        let driver = hypervisor.driver
+        // The private host's first process proves KVM for itself as it starts, under the same name.
+        try await hypervisor.wait("a guest has left its word") {
+            (try? await driver.call { connection throws(VirtualizationError) in
+                try AccelerationProof.isGuestRun(by: .emulated, on: connection)
+            }) == true
         }
-        #expect(hasRun)
-        #expect(try await hypervisor.driver.inventory() == HostInventory(instances: [], networks: [], volumes: []))
+        let nothing = HostInventory(instances: [], networks: [], volumes: [])
+        try await hypervisor.wait("nothing else is left") { (try? await driver.inventory()) == nothing }
     }
 
     @Test(.timeLimit(.minutes(3))) func `an address that was left behind is given again, and one in use is not`()
