@@ -149,21 +149,6 @@ struct HypervisorTests {
         try await expectNothingLeft(on: other)
     }
 
-    /// The proof of KVM, on a machine that may have none.
-    @Test(.timeLimit(.minutes(3))) func `a guest that has run has left its word, and nothing else`() async throws {
-        let hypervisor = try HypervisorFixture()
-        try await hypervisor.ready()
-        let driver = hypervisor.driver
-        // The private host's first process proves KVM for itself as it starts, under the same name.
-        try await hypervisor.wait("a guest has left its word") {
-            (try? await driver.call { connection throws(VirtualizationError) in
-                try AccelerationProof.isGuestRun(by: .emulated, on: connection)
-            }) == true
-        }
-        let nothing = HostInventory(instances: [], networks: [], volumes: [])
-        try await hypervisor.wait("nothing else is left") { (try? await driver.inventory()) == nothing }
-    }
-
     @Test(.timeLimit(.minutes(3))) func `an address that was left behind is given again, and one in use is not`()
         async throws
     {
